@@ -1,0 +1,96 @@
+package egress
+
+import (
+	"context"
+
+	"kumo/pkg/dns"
+	"kumo/pkg/message"
+	"kumo/pkg/option"
+	"kumo/pkg/smtp"
+)
+
+// Configs answers what policy says about egress objects. A nil handler result gives the defaults.
+type Configs interface {
+	EgressPool(ctx context.Context, name string) (option.Resolved[Pool], error)
+	EgressSource(ctx context.Context, name string) (option.Resolved[Source], error)
+	EgressPath(ctx context.Context, routingDomain, source, site string) (option.Resolved[Path], error)
+}
+
+// Plan is the decision where a message goes: it names the ready queue and carries what a session needs.
+// Plans are shared and immutable.
+type Plan struct {
+	Key           string // ready queue name: SOURCE->SITE@PROTO
+	Site          string // SITE alone
+	Pool          string
+	RoutingDomain string // effective domain that was resolved
+	Source        *Source
+	Path          *Path
+	Protocol      Protocol
+	MX            *dns.MX // nil for protocols that resolve nothing
+	Trace         []PlanTrace
+}
+
+// PlanTrace explains one object of a plan for route-test: "egress_pool pool1", "egress_source ip-1", "egress_path …".
+type PlanTrace struct {
+	Object string       `json:"object"`
+	Name   string       `json:"name"`
+	Fields option.Trace `json:"fields"`
+}
+
+// Failure is why there is no plan or no connection. It applies to every message that waits for it.
+type Failure struct {
+	Outcome message.Outcome // Transient or Permanent
+	Reason  message.Reason
+	Reply   smtp.Reply
+	Cause   error
+}
+
+func (f *Failure) Error() string {
+	if f.Cause != nil {
+		return f.Reply.String() + ": " + f.Cause.Error()
+	}
+	return f.Reply.String()
+}
+
+func (f *Failure) Unwrap() error { return f.Cause }
+
+// Carrier opens sessions of one protocol.
+type Carrier interface {
+	// Open connects to some host of the plan. When none answers the error is a *Failure.
+	Open(ctx context.Context, plan *Plan) (Session, error)
+}
+
+// Session delivers messages one after the other.
+type Session interface {
+	// Deliver tries to hand over m. It never panics and never blocks longer than the path's timeouts.
+	Deliver(ctx context.Context, m *message.Message) Result
+	// Close says goodbye politely, within a short bound.
+	Close()
+}
+
+// Result is what Deliver came to.
+type Result struct {
+	// Attempts name every recipient of the message exactly once, grouped by outcome. Empty when Unsent.
+	Attempts []message.Attempt
+	// Unsent: the session was found dead before anything of m was sent (an idle disconnect). The message is to
+	// be given to another session; nothing is logged.
+	Unsent bool
+	// Done: the session takes no more messages.
+	Done bool
+}
+
+// Request asks for a plan for one message.
+type Request struct {
+	Queue    message.QueueName
+	Pool     string
+	Protocol Protocol
+	// Turn is the weighted round robin state of the scheduled queue; nil for a dry run.
+	Turn *Turn
+	// Full reports ready queues without room, whose sources are passed over while others remain; may be nil.
+	Full func(key string) bool
+	// Explain asks for Plan.Trace.
+	Explain bool
+}
+
+// Turn is the weighted round robin state that one scheduled queue keeps between plans. Safe for concurrent use.
+type Turn struct{}

@@ -1,0 +1,33 @@
+package intake
+
+import (
+	"context"
+
+	"kumo/pkg/journal"
+	"kumo/pkg/message"
+)
+
+// Hooks are the questions that intake asks of policy.
+type Hooks interface {
+	// MessageReceived runs smtp_server_message_received (or its sibling for the submission's protocol). It may change
+	// the message. Errors: *smtp.Error rejects; any other error is a local fault.
+	MessageReceived(ctx context.Context, protocol string, m *message.Message, conn *message.Meta) error
+}
+
+// Store makes messages durable: all or none (spool.Spool).
+type Store interface {
+	Accept(ctx context.Context, order string, ms ...*message.Message) error
+}
+
+// Next takes over accepted messages (queue.Queues).
+type Next interface {
+	// Ready checks that the queue of this name can be configured; an error refuses the message before it is stored.
+	Ready(ctx context.Context, queue string) error
+	// Insert takes ownership of m.
+	Insert(ctx context.Context, m *message.Message, why message.Reason)
+}
+
+// Recorder takes facts for the log.
+type Recorder interface {
+	Record(r *journal.Record)
+}

@@ -1,0 +1,80 @@
+package message
+
+import (
+	"strings"
+	"time"
+
+	"kumo/pkg/mail"
+)
+
+// Body brings a stored body back. The spool is one.
+type Body interface {
+	// Body returns the bytes of message id as they were accepted: headers and body, CRLF line ends.
+	Body(id ID) ([]byte, error)
+}
+
+// Message is one message on its way to one destination queue.
+type Message struct {
+	ID         ID
+	Sender     mail.Address
+	Recipients []mail.Address // those still to be served; never empty
+	Meta       *Meta
+	Queue      string    // scheduled queue name, fixed by intake and by rebinds
+	Created    time.Time // reception
+	Due        time.Time // next attempt; the zero time means now
+	Attempts   int       // attempts made so far
+	Size       int       // bytes of the body, known also when it is not in memory
+
+	body   []byte
+	loader Body
+}
+
+// Data is the body: headers, empty line, text, with CRLF line ends. It is read from the loader when it is not in
+// memory. The caller must not change the bytes.
+func (m *Message) Data() ([]byte, error) {
+	if m.body == nil && m.loader != nil {
+		b, err := m.loader.Body(m.ID)
+		if err != nil {
+			return nil, err
+		}
+		m.body = b
+		m.Size = len(b)
+	}
+	return m.body, nil
+}
+
+// InMemory reports whether Data needs no read.
+func (m *Message) InMemory() bool { return m.body != nil }
+
+// SetData replaces the body. The message keeps b.
+func (m *Message) SetData(b []byte) {
+	m.body = b
+	m.Size = len(b)
+}
+
+// SetLoader says where the body can be had again after Shrink.
+func (m *Message) SetLoader(l Body) { m.loader = l }
+
+// Shrink drops the body from memory if it can be loaded again.
+func (m *Message) Shrink() {
+	if m.loader != nil {
+		m.body = nil
+	}
+}
+
+// QueueName works out the scheduled queue of m from its metadata and first recipient (semantics.md 4.1): meta
+// "queue" is the whole name; else campaign, tenant and routing_domain with the recipient's domain in lower case.
+func (m *Message) QueueName() string {
+	if q := m.Meta.String("queue"); q != "" {
+		return q
+	}
+	var domain string
+	if len(m.Recipients) > 0 {
+		domain = strings.ToLower(m.Recipients[0].Domain())
+	}
+	campaign, tenant, routing := m.Meta.String("campaign"), m.Meta.String("tenant"), m.Meta.String("routing_domain")
+	if campaign == "" && tenant == "" && routing == "" {
+		return domain
+	}
+	return QueueName{Campaign: campaign, Tenant: tenant, Domain: domain, RoutingDomain: routing}.String()
+}
