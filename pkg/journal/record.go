@@ -12,13 +12,20 @@ import (
 type Type string
 
 const (
-	Reception        Type = "Reception"
-	Delivery         Type = "Delivery"
-	TransientFailure Type = "TransientFailure"
-	Bounce           Type = "Bounce"
-	Expiration       Type = "Expiration"
-	Rejection        Type = "Rejection"
-	Delayed          Type = "Delayed"
+	Reception               Type = "Reception"               // taken in and durable
+	Delivery                Type = "Delivery"                // the peer took responsibility
+	Bounce                  Type = "Bounce"                  // ended by a permanent failure
+	TransientFailure        Type = "TransientFailure"        // an attempt failed and will be repeated
+	Expiration              Type = "Expiration"              // ended by age
+	AdminBounce             Type = "AdminBounce"             // ended by an operator
+	OOB                     Type = "OOB"                     // an out-of-band bounce report came in (RFC 3464)
+	Feedback                Type = "Feedback"                // a feedback report came in (RFC 5965)
+	Rejection               Type = "Rejection"               // a peer was refused
+	AdminRebind             Type = "AdminRebind"             // moved to another queue by an operator
+	DeferredInjectionRebind Type = "DeferredInjectionRebind" // left the queue of deferred injections
+	Delayed                 Type = "Delayed"                 // put off without an attempt
+	XferOut                 Type = "XferOut"                 // handed to another node
+	XferIn                  Type = "XferIn"                  // taken over from another node
 )
 
 // Record is one fact. The journal encodes it before Record returns and keeps nothing of it, so that the caller may

@@ -1,0 +1,120 @@
+package journal
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// FileOptions are those of kumo.configure_local_logs: one logger that writes segments below a directory.
+type FileOptions struct {
+	// Directory of the segments; it is created when it does not exist.
+	LogDir string `opt:"log_dir,required"`
+	// A segment ends when this many bytes, counted before compression, are in it.
+	MaxFileSize int64 `opt:"max_file_size,default=1000000000,min=1,unit=bytes"`
+	// A segment ends when it is this old, whatever its size. 0 means that age does not end segments.
+	MaxSegmentDuration time.Duration `opt:"max_segment_duration,unit=s"`
+	// Compression level of zstd, 0 to 21; 0 means zstd's own default, which is 3.
+	CompressionLevel int `opt:"compression_level,default=0,min=0,max=21"`
+	// Message headers whose decoded values go into each record: names, or prefixes that end in "*". Case does not
+	// matter.
+	Headers []string `opt:"headers"`
+	// Metadata names whose values go into each record: names, prefixes that end in "*", or "*" for all. Case matters.
+	Meta []string `opt:"meta"`
+	// Free space of the log volume, in bytes or as "N%", under which mail is refused.
+	MinFreeSpace string `opt:"min_free_space,default=10%"`
+	// Free inodes of the log volume, a count or "N%", under which mail is refused.
+	MinFreeInodes string `opt:"min_free_inodes,default=10%"`
+	// Records that may wait for the disk before those who write them have to wait too.
+	BackPressure int `opt:"back_pressure,default=128000,min=1"`
+	// Settings for single record types, by type; "Any" stands for the types that are not named.
+	PerRecord map[string]PerRecord `opt:"per_record,merge=map"`
+}
+
+// PerRecord are the options of one record type of a logger.
+type PerRecord struct {
+	// Whether records of this type are written.
+	Enable bool `opt:"enable,default=true"`
+	// Text at the end of the segment's name; types with the same suffix and directory share segments.
+	Suffix string `opt:"suffix"`
+	// Directory of the segments of this type; the logger's own when empty.
+	LogDir string `opt:"log_dir"`
+}
+
+// AnyType is the key of per_record that stands for every type without a key of its own.
+const AnyType = "Any"
+
+// Types lists every record type that there is, in the order of KumoMTA's manual.
+func Types() []Type {
+	return []Type{
+		Reception, Delivery, Bounce, TransientFailure, Expiration, AdminBounce, OOB, Feedback, Rejection,
+		AdminRebind, DeferredInjectionRebind, Delayed, XferOut, XferIn,
+	}
+}
+
+// Check refuses what cannot work: a relative or unknown place, an unknown record type, a suffix that leaves the
+// directory, a threshold that cannot be read.
+func (o *FileOptions) Check() error {
+	if _, err := parseFloor(o.MinFreeSpace); err != nil {
+		return fmt.Errorf("min_free_space: %w", err)
+	}
+	if _, err := parseFloor(o.MinFreeInodes); err != nil {
+		return fmt.Errorf("min_free_inodes: %w", err)
+	}
+	for name, p := range o.PerRecord {
+		if name != AnyType && !known(Type(name)) {
+			return fmt.Errorf("per_record: unknown record type %q; the types are %s and %s", name, typeList(), AnyType)
+		}
+		if strings.ContainsAny(p.Suffix, "/\x00") {
+			return fmt.Errorf("per_record.%s.suffix: %q must not hold a slash or NUL", name, p.Suffix)
+		}
+	}
+	return nil
+}
+
+func known(t Type) bool {
+	for _, k := range Types() {
+		if k == t {
+			return true
+		}
+	}
+	return false
+}
+
+func typeList() string {
+	var names []string
+	for _, t := range Types() {
+		names = append(names, string(t))
+	}
+	return strings.Join(names, ", ")
+}
+
+// floor is the least that must be free: a share of the whole or an absolute number.
+type floor struct {
+	percent float64
+	count   uint64
+}
+
+func parseFloor(s string) (floor, error) {
+	if p, ok := strings.CutSuffix(s, "%"); ok {
+		f, err := strconv.ParseFloat(strings.TrimSpace(p), 64)
+		if err != nil || !(f >= 0 && f <= 100) {
+			return floor{}, fmt.Errorf("%q: want a percentage from 0%% to 100%%, or a number", s)
+		}
+		return floor{percent: f}, nil
+	}
+	n, err := strconv.ParseUint(strings.TrimSpace(s), 10, 64)
+	if err != nil {
+		return floor{}, fmt.Errorf("%q: want a percentage from 0%% to 100%%, or a number", s)
+	}
+	return floor{count: n}, nil
+}
+
+// met reports whether free of total is enough.
+func (f floor) met(free, total uint64) bool {
+	if f.percent > 0 {
+		return float64(free) >= float64(total)*f.percent/100
+	}
+	return free >= f.count
+}
