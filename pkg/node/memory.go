@@ -1,0 +1,89 @@
+package node
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+// memory is the daemon's view of how much it may use (semantics.md 19): the limit is the first of cgroup, address
+// space ulimit and RAM that is set; 75 % of it is the soft limit, above which no new mail is taken.
+type memory struct {
+	soft int64
+	used atomic.Int64
+}
+
+func newMemory() *memory { return &memory{soft: memoryLimit() / 4 * 3} }
+
+// refresh reads the resident size. It is called once a second.
+func (m *memory) refresh() {
+	b, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return
+	}
+	f := bytes.Fields(b)
+	if len(f) < 2 {
+		return
+	}
+	if pages, err := strconv.ParseInt(string(f[1]), 10, 64); err == nil {
+		m.used.Store(pages * int64(os.Getpagesize()))
+	}
+}
+
+// headroom is how many bytes are left below the soft limit, 0 when none are.
+func (m *memory) headroom() int64 { return max(0, m.soft-m.used.Load()) }
+
+func memoryLimit() int64 {
+	if n := cgroupLimit(); n > 0 {
+		return n
+	}
+	var l unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_AS, &l) == nil && l.Cur < 1<<62 {
+		return int64(l.Cur)
+	}
+	return ram()
+}
+
+// cgroupLimit looks for memory.max (version 2) and memory.limit_in_bytes (version 1) of this process's groups.
+func cgroupLimit() int64 {
+	b, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return 0
+	}
+	total := ram()
+	var least int64
+	for line := range strings.Lines(string(b)) {
+		part := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if len(part) != 3 {
+			continue
+		}
+		file := filepath.Join("/sys/fs/cgroup", part[2], "memory.max")
+		if strings.Contains(part[1], "memory") {
+			file = filepath.Join("/sys/fs/cgroup/memory", part[2], "memory.limit_in_bytes")
+		} else if part[1] != "" {
+			continue
+		}
+		v, err := os.ReadFile(file)
+		if err != nil {
+			continue
+		}
+		n, err := strconv.ParseInt(strings.TrimSpace(string(v)), 10, 64)
+		if err == nil && n > 0 && n < total && (least == 0 || n < least) {
+			least = n
+		}
+	}
+	return least
+}
+
+func ram() int64 {
+	var si unix.Sysinfo_t
+	if unix.Sysinfo(&si) != nil {
+		return 1 << 32
+	}
+	return int64(si.Totalram) * int64(si.Unit)
+}
