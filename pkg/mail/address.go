@@ -52,3 +52,15 @@ func Restore(wire string) Address {
 	}
 	return a
 }
+
+// NeedsUTF8 reports whether a can only travel with SMTPUTF8 (RFC 6531): whether it has a non-ASCII byte.
+func NeedsUTF8(a Address) bool { return !isASCII(a.wire) }
+
+func isASCII(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] >= 0x80 {
+			return false
+		}
+	}
+	return true
+}
