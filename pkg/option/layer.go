@@ -1,14 +1,16 @@
 package option
 
+import "maps"
+
 // Kind says what sort of place a value came from.
 type Kind string
 
 const (
-	KindDefault    Kind = "default"
-	KindTOML       Kind = "toml"
-	KindLua        Kind = "lua"
-	KindAutomation Kind = "automation"
-	KindFlag       Kind = "flag"
+	KindDefault    Kind = "default"    // the tag of the field
+	KindTOML       Kind = "toml"       // a TOML or JSON file
+	KindLua        Kind = "lua"        // a table given by the policy
+	KindAutomation Kind = "automation" // a traffic-shaping rule
+	KindFlag       Kind = "flag"       // the command line
 )
 
 // Origin is where a value was set. At is "file:line" for files and Lua, a flag's name for flags, "" for defaults.
@@ -17,11 +19,19 @@ type Origin struct {
 	At   string `json:"at,omitempty"`
 }
 
+// String is the origin as route-test prints it: "toml shaping.toml:112".
+func (o Origin) String() string {
+	if o.At == "" {
+		return string(o.Kind)
+	}
+	return string(o.Kind) + " " + o.At
+}
+
 // Setting is one value with its origin. Value is one of nil, bool, int64, float64, string, []any, map[string]any
 // (and those within each other): what Lua, TOML and JSON have in common.
 type Setting struct {
-	Value  any
-	Origin Origin
+	Value  any    `json:"value"`
+	Origin Origin `json:"origin"`
 }
 
 // Layer is one source's settings by option name.
@@ -36,14 +46,32 @@ func NewLayer(values map[string]any, origin Origin) Layer {
 	return l
 }
 
+// Clone copies the layer; values are shared.
+func (l Layer) Clone() Layer { return maps.Clone(l) }
+
 // Explained is one line of a Trace: an option, its value in force as a user would write it, and who set it.
-// Over holds what this setting overrode, nearest first.
+// Over holds the settings that this one overrode, nearest first, without the default. Parts explains each key of a
+// map option that layers merge (merge=map), sorted by key; it is empty for all others.
 type Explained struct {
-	Name   string   `json:"name"`
-	Value  any      `json:"value"`
-	Origin Origin   `json:"origin"`
-	Over   []Origin `json:"over,omitempty"`
+	Name   string      `json:"name"`
+	Value  any         `json:"value"`
+	Origin Origin      `json:"origin"`
+	Over   []Setting   `json:"over,omitempty"`
+	Parts  []Explained `json:"parts,omitempty"`
 }
+
+// IsDefault tells that no layer set the option.
+func (e Explained) IsDefault() bool { return e.Origin.Kind == KindDefault }
 
 // Trace explains every option of a resolved value, in the order of declaration.
 type Trace []Explained
+
+// Find returns the line of the option with this name ("max_ready", "protocol.smtp.mx_list").
+func (t Trace) Find(name string) (Explained, bool) {
+	for i := range t {
+		if t[i].Name == name {
+			return t[i], true
+		}
+	}
+	return Explained{}, false
+}
