@@ -25,6 +25,9 @@ type AddressError struct {
 }
 
 func (e *AddressError) Error() string {
+	if e.Input == "" {
+		return "address: " + e.Problem
+	}
 	in := e.Input
 	if len(in) > 80 {
 		in = in[:80] + "..."
