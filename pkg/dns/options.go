@@ -2,7 +2,8 @@ package dns
 
 import (
 	"net/netip"
-	"time"
+
+	"kumo/pkg/option"
 )
 
 // IPStrategy is an ip_lookup_strategy: which address families of a host are used, in which order.
@@ -44,7 +45,7 @@ type NameServer struct {
 // LookupOptions is the options table of kumo.dns.configure_resolver.
 type LookupOptions struct {
 	// How long one server may take to answer one question.
-	Timeout pendingDuration `opt:"timeout,default=5s,since=2025.03.19-1d3f1f67"`
+	Timeout option.Duration `opt:"timeout,default=5s,since=2025.03.19-1d3f1f67"`
 	// How often to ask again after all servers failed.
 	Attempts int `opt:"attempts,default=2,min=0,max=10,since=2025.03.19-1d3f1f67"`
 	// How many answers other than MX and addresses (TXT, PTR) are kept.
@@ -54,15 +55,15 @@ type LookupOptions struct {
 	// Offer to take UDP answers of more than 512 bytes (RFC 6891).
 	EDNS0 bool `opt:"edns0,default=true,since=2025.03.19-1d3f1f67"`
 	// Upper bound of the time that "there is no such record" is believed.
-	NegativeMaxTTL pendingDuration `opt:"negative_max_ttl,since=2025.03.19-1d3f1f67"`
+	NegativeMaxTTL option.Duration `opt:"negative_max_ttl,since=2025.03.19-1d3f1f67"`
 	// Lower bound of the same.
-	NegativeMinTTL pendingDuration `opt:"negative_min_ttl,since=2025.03.19-1d3f1f67"`
+	NegativeMinTTL option.Duration `opt:"negative_min_ttl,since=2025.03.19-1d3f1f67"`
 	// How many servers are asked at once; 0 and 1 mean one after the other.
 	NumConcurrentReqs int `opt:"num_concurrent_reqs,default=2,min=0,max=16,since=2025.03.19-1d3f1f67"`
 	// Upper bound of the time that an answer is used.
-	PositiveMaxTTL pendingDuration `opt:"positive_max_ttl,since=2025.03.19-1d3f1f67"`
+	PositiveMaxTTL option.Duration `opt:"positive_max_ttl,since=2025.03.19-1d3f1f67"`
 	// Lower bound of the same.
-	PositiveMinTTL pendingDuration `opt:"positive_min_ttl,since=2025.03.19-1d3f1f67"`
+	PositiveMinTTL option.Duration `opt:"positive_min_ttl,since=2025.03.19-1d3f1f67"`
 	// Ask servers to recurse; off when the servers are authoritative.
 	RecursionDesired bool `opt:"recursion_desired,default=true,since=2025.03.19-1d3f1f67"`
 	// Which server is asked first: the one that answered best of late, each in turn, or the first listed.
@@ -72,6 +73,3 @@ type LookupOptions struct {
 	// Whether names in the hosts file and localhost need no DNS. Auto is Always here.
 	UseHostsFile string `opt:"use_hosts_file,default=Auto,enum=Always|Auto|Never,since=2025.03.19-1d3f1f67"`
 }
-
-// pendingDuration stands in until option lands in this checkout.
-type pendingDuration = time.Duration
