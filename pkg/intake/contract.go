@@ -2,6 +2,7 @@ package intake
 
 import (
 	"context"
+	"time"
 
 	"kumo/pkg/journal"
 	"kumo/pkg/message"
@@ -10,12 +11,14 @@ import (
 // Hooks are the questions that intake asks of policy.
 type Hooks interface {
 	// MessageReceived runs smtp_server_message_received (or its sibling for the submission's protocol). It may change
-	// the message. Errors: *smtp.Error rejects; any other error is a local fault.
+	// the message, and set values of conn, which messages that come later on the same connection then see.
+	// Errors: *smtp.Error rejects; any other error is a local fault.
 	MessageReceived(ctx context.Context, protocol string, m *message.Message, conn *message.Meta) error
 }
 
 // Store makes messages durable: all or none (spool.Spool).
 type Store interface {
+	// Accept with a non-empty order is idempotent: the same order stores once.
 	Accept(ctx context.Context, order string, ms ...*message.Message) error
 }
 
@@ -30,4 +33,15 @@ type Next interface {
 // Recorder takes facts for the log.
 type Recorder interface {
 	Record(r *journal.Record)
+}
+
+// Parts are what an Intake is made of; all but Metrics are needed.
+type Parts struct {
+	Hooks    Hooks
+	Store    Store
+	Next     Next
+	Recorder Recorder
+	IDs      *message.IDSource
+	Now      func() time.Time
+	Metrics  *Metrics // nil: nothing is counted
 }

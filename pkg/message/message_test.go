@@ -176,3 +176,23 @@ func BenchmarkQueueName(b *testing.B) {
 		_ = m.QueueName()
 	}
 }
+
+func TestMetaFreeze(t *testing.T) {
+	conn := NewMeta(nil)
+	conn.Set("hostname", "a")
+	first := NewMeta(conn)
+	conn.Set("hostname", "b")
+	second := NewMeta(conn)
+	if first.String("hostname") != "a" || second.String("hostname") != "b" {
+		t.Errorf("got %q and %q: a base that changes must not change what stands on it", first.String("hostname"), second.String("hostname"))
+	}
+	if conn.Freeze() != conn.Freeze() || conn.Freeze().Freeze() != conn.Freeze() {
+		t.Error("freezing unchanged metadata makes a new view")
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("frozen metadata can be changed")
+		}
+	}()
+	conn.Freeze().Set("x", 1)
+}

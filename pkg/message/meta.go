@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"sync/atomic"
 )
 
 // Meta is metadata: names with JSON-like values (nil, bool, int64, float64, string, []any, map[string]any).
@@ -12,10 +13,29 @@ import (
 type Meta struct {
 	base *Meta
 	own  map[string]any
+	snap *Meta // the frozen view of the present values, nil when there is none; m itself when m is frozen
+
+	// The JSON of a frozen Meta's values without the braces, made once: connections share it among their messages.
+	encoded atomic.Pointer[[]byte]
 }
 
-// NewMeta makes an empty Meta on base, which may be nil. The base must not be changed afterwards.
-func NewMeta(base *Meta) *Meta { return &Meta{base: base} }
+// NewMeta makes an empty Meta on the present values of base, which may be nil. What is set on base afterwards is
+// not seen: messages that went their way do not change when policy sets something on their connection.
+func NewMeta(base *Meta) *Meta { return &Meta{base: base.Freeze()} }
+
+// Freeze is a view of the present values that never changes and that goroutines may share. It costs nothing when
+// nothing was set since the last time. Setting a value of a frozen Meta panics: it would change others' values.
+func (m *Meta) Freeze() *Meta {
+	if m == nil {
+		return nil
+	}
+	if m.snap == nil {
+		f := &Meta{base: m.base, own: m.own}
+		f.snap = f
+		m.snap = f
+	}
+	return m.snap
+}
 
 // Get is the value of name, nil if there is none.
 func (m *Meta) Get(name string) any {
@@ -35,6 +55,12 @@ func (m *Meta) String(name string) string {
 
 // Set gives name a value; nil hides what the base has.
 func (m *Meta) Set(name string, value any) {
+	if m.snap == m {
+		panic("message: set " + name + " of frozen metadata")
+	}
+	if m.snap != nil {
+		m.own, m.snap = maps.Clone(m.own), nil
+	}
 	if m.own == nil {
 		m.own = make(map[string]any, 4)
 	}
@@ -76,6 +102,6 @@ func (m *Meta) UnmarshalJSON(b []byte) error {
 	if err != nil {
 		return err
 	}
-	m.base, m.own = nil, v
+	m.base, m.own, m.snap = nil, v, nil
 	return nil
 }

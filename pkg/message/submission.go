@@ -12,8 +12,8 @@ type Submission struct {
 	Protocol   string // reception_protocol: "ESMTP", "HTTP", "Inject"
 	Sender     mail.Address
 	Recipients []mail.Address
-	Data       []byte // dot-unstuffed, CRLF line ends; ownership passes to intake
-	Conn       *Meta  // connection metadata, copied into each message
+	Data       []byte // dot-unstuffed, CRLF line ends; intake reads it until Accept returns and keeps nothing of it
+	Conn       *Meta  // connection metadata, the base of each message's own; policy may set values of it
 
 	Hostname  string         // our name, for Received
 	Ehlo      string         // the peer's name for itself
