@@ -1,7 +1,7 @@
 package smtp
 
 import (
-	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -19,7 +19,16 @@ func (e Enhanced) String() string {
 	if e.IsZero() {
 		return ""
 	}
-	return fmt.Sprintf("%d.%d.%d", e.Class, e.Subject, e.Detail)
+	return string(e.Append(nil))
+}
+
+// Append appends "X.Y.Z".
+func (e Enhanced) Append(dst []byte) []byte {
+	dst = strconv.AppendInt(dst, int64(e.Class), 10)
+	dst = append(dst, '.')
+	dst = strconv.AppendInt(dst, int64(e.Subject), 10)
+	dst = append(dst, '.')
+	return strconv.AppendInt(dst, int64(e.Detail), 10)
 }
 
 // Reply is one SMTP reply. Text holds its lines joined by "\n", without code and enhanced code.
@@ -42,7 +51,7 @@ func (r Reply) Content() string { return strings.ReplaceAll(r.Text, "\n", " ") }
 
 // String is `CODE X.Y.Z text` on one line: what the classifier and shaping rules match on.
 func (r Reply) String() string {
-	s := fmt.Sprint(r.Code)
+	s := strconv.Itoa(r.Code)
 	if !r.Enhanced.IsZero() {
 		s += " " + r.Enhanced.String()
 	}
