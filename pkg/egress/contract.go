@@ -84,13 +84,11 @@ type Request struct {
 	Queue    message.QueueName
 	Pool     string
 	Protocol Protocol
-	// Turn is the weighted round robin state of the scheduled queue; nil for a dry run.
+	// Turn is the weighted round robin state of the scheduled queue; nil for a dry run, which gets the source with
+	// the largest weight.
 	Turn *Turn
 	// Full reports ready queues without room, whose sources are passed over while others remain; may be nil.
 	Full func(key string) bool
 	// Explain asks for Plan.Trace.
 	Explain bool
 }
-
-// Turn is the weighted round robin state that one scheduled queue keeps between plans. Safe for concurrent use.
-type Turn struct{}

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"kumo/pkg/dns"
+	"kumo/pkg/option"
+	"kumo/pkg/throttle"
 )
 
 // TLSMode is what enable_tls says.
@@ -49,15 +51,15 @@ const (
 type Path struct {
 	// How many sessions may be open at once to the site from one source: a number, or "local:N" to keep the
 	// limit to this node.
-	ConnectionLimit pendingConnLimit `opt:"connection_limit,default=32"`
+	ConnectionLimit throttle.ConnLimit `opt:"connection_limit,default=32"`
 	// How many messages may wait in the ready queue; more go back to the schedule with a delay of up to 60 s.
 	MaxReady int `opt:"max_ready,default=1024,min=1"`
 	// How many messages are sent over one connection before it is closed.
 	MaxDeliveriesPerConnection int `opt:"max_deliveries_per_connection,default=1024,min=1"`
 	// How fast connections may be opened, such as "10/s".
-	MaxConnectionRate *pendingSpec `opt:"max_connection_rate"`
+	MaxConnectionRate *throttle.Spec `opt:"max_connection_rate"`
 	// How fast messages may be sent, such as "100/s".
-	MaxMessageRate *pendingSpec `opt:"max_message_rate"`
+	MaxMessageRate *throttle.Spec `opt:"max_message_rate"`
 	// How many recipients go into one transaction (RFC 5321 4.5.3.1.8 obliges servers to take 100).
 	MaxRecipientsPerBatch int `opt:"max_recipients_per_batch,default=100,min=1,since=2025.12.02-67ee9e96"`
 	// How many failed connection attempts in a row, over all hosts, make the whole ready queue wait for its
@@ -65,30 +67,30 @@ type Path struct {
 	ConsecutiveConnectionFailuresBeforeDelay int `opt:"consecutive_connection_failures_before_delay,default=100,min=0"`
 
 	// How long a TCP connection may take to open.
-	ConnectTimeout pendingDuration `opt:"connect_timeout,default=60s"`
+	ConnectTimeout option.Duration `opt:"connect_timeout,default=60s"`
 	// How long the peer may take to send its banner.
-	BannerTimeout pendingDuration `opt:"banner_timeout,default=60s,since=2024.09.02-c5476b89"`
+	BannerTimeout option.Duration `opt:"banner_timeout,default=60s,since=2024.09.02-c5476b89"`
 	// How long the peer may take to answer EHLO or HELO.
-	EhloTimeout pendingDuration `opt:"ehlo_timeout,default=300s"`
+	EhloTimeout option.Duration `opt:"ehlo_timeout,default=300s"`
 	// How long the peer may take to answer MAIL FROM.
-	MailFromTimeout pendingDuration `opt:"mail_from_timeout,default=300s"`
+	MailFromTimeout option.Duration `opt:"mail_from_timeout,default=300s"`
 	// How long the peer may take to answer RCPT TO.
-	RcptToTimeout pendingDuration `opt:"rcpt_to_timeout,default=300s"`
+	RcptToTimeout option.Duration `opt:"rcpt_to_timeout,default=300s"`
 	// How long the peer may take to answer DATA, and to take each piece of the message. (The manual says 30 s;
 	// the program has 300 s.)
-	DataTimeout pendingDuration `opt:"data_timeout,default=300s"`
+	DataTimeout option.Duration `opt:"data_timeout,default=300s"`
 	// How long the peer may take to answer the end of the message. (The manual says 60 s; the program has 300 s.)
-	DataDotTimeout pendingDuration `opt:"data_dot_timeout,default=300s"`
+	DataDotTimeout option.Duration `opt:"data_dot_timeout,default=300s"`
 	// How long the peer may take to answer RSET.
-	RsetTimeout pendingDuration `opt:"rset_timeout,default=5s"`
+	RsetTimeout option.Duration `opt:"rset_timeout,default=5s"`
 	// How long the peer may take to answer STARTTLS and to shake hands.
-	StarttlsTimeout pendingDuration `opt:"starttls_timeout,default=5s"`
+	StarttlsTimeout option.Duration `opt:"starttls_timeout,default=5s"`
 	// How long an open session waits for more mail before it says goodbye. (The manual says 60 s; the program
 	// has 5 s.)
-	IdleTimeout pendingDuration `opt:"idle_timeout,default=5s"`
+	IdleTimeout option.Duration `opt:"idle_timeout,default=5s"`
 	// How long a delivery that is under way at shutdown may take. Unset: the sum of the timeouts of MAIL FROM,
 	// RCPT TO, DATA and the end of the message.
-	SystemShutdownTimeout pendingDuration `opt:"system_shutdown_timeout,since=2025.05.06-b29689af"`
+	SystemShutdownTimeout option.Duration `opt:"system_shutdown_timeout,since=2025.05.06-b29689af"`
 
 	// Port to connect to, unless the source has a remote_port or the host was written with a port.
 	SMTPPort uint16 `opt:"smtp_port,default=25,min=1,max=65535"`
@@ -100,7 +102,7 @@ type Path struct {
 	OpportunisticTLSReconnectOnFailedHandshake bool `opt:"opportunistic_tls_reconnect_on_failed_handshake,default=false,since=2025.01.23-7273d2bc"`
 	// How long to remember that a site's STARTTLS is broken and to act as if it were not offered. Unset: do not
 	// remember. Not for the Required modes.
-	RememberBrokenTLS pendingDuration `opt:"remember_broken_tls,since=2024.11.08-d383b033"`
+	RememberBrokenTLS option.Duration `opt:"remember_broken_tls,since=2024.11.08-d383b033"`
 	// Send commands in one go where the peer offers PIPELINING (RFC 2920).
 	EnablePipelining bool `opt:"enable_pipelining,default=true,since=2025.01.23-7273d2bc"`
 	// Send RSET before each message but the first of a session.
@@ -116,14 +118,14 @@ type Path struct {
 	IPLookupStrategy IPStrategy `opt:"ip_lookup_strategy,default=Ipv4AndIpv6,enum=Ipv4AndIpv6|Ipv4Only|Ipv6Only|Ipv6ThenIpv4|Ipv4ThenIpv6,since=2026.04.09-ea3b2a9b"`
 	// Networks that mail must not go to: one address of the site inside them fails the whole ready queue for
 	// good, so that nobody can make us talk to ourselves.
-	ProhibitedHosts pendingCIDRSet `opt:"prohibited_hosts,default=127.0.0.0/8|0.0.0.0|::1|::"`
+	ProhibitedHosts option.CIDRSet `opt:"prohibited_hosts,default=127.0.0.0/8|0.0.0.0|::1|::"`
 	// Networks whose hosts are left out. When no host is left the ready queue fails for now.
-	SkipHosts pendingCIDRSet `opt:"skip_hosts"`
+	SkipHosts option.CIDRSet `opt:"skip_hosts"`
 
 	// When to ask policy for this path again.
 	RefreshStrategy RefreshStrategy `opt:"refresh_strategy,default=Ttl,enum=Ttl|Epoch,since=2024.11.08-d383b033"`
 	// How old the answer of policy may get with refresh_strategy Ttl.
-	RefreshInterval pendingDuration `opt:"refresh_interval,default=60s,since=2024.09.02-c5476b89"`
+	RefreshInterval option.Duration `opt:"refresh_interval,default=60s,since=2024.09.02-c5476b89"`
 	// Name of the mailbox provider, for metrics and log records.
 	ProviderName string `opt:"provider_name"`
 }
@@ -140,7 +142,7 @@ func (p *Path) ShutdownTimeout() time.Duration {
 func (p *Path) Check() error {
 	for _, t := range []struct {
 		name string
-		d    pendingDuration
+		d    option.Duration
 	}{
 		{"connect_timeout", p.ConnectTimeout},
 		{"banner_timeout", p.BannerTimeout},

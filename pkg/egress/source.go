@@ -2,6 +2,8 @@ package egress
 
 import (
 	"net/netip"
+
+	"kumo/pkg/option"
 )
 
 // Source is an egress source, the place that connections come from: kumo.make_egress_source.
@@ -15,7 +17,7 @@ type Source struct {
 	// Name for EHLO, unless the path has an ehlo_domain.
 	EhloDomain string `opt:"ehlo_domain"`
 	// How long this definition is used before policy is asked again.
-	TTL pendingDuration `opt:"ttl,default=60s"`
+	TTL option.Duration `opt:"ttl,default=60s"`
 }
 
 // Pool is a set of sources with weights: kumo.make_egress_pool.
@@ -25,7 +27,7 @@ type Pool struct {
 	// The sources of the pool. May be empty: then mail of the pool waits.
 	Entries []PoolEntry `opt:"entries,required"`
 	// How long this definition is used before policy is asked again.
-	TTL pendingDuration `opt:"ttl,default=60s"`
+	TTL option.Duration `opt:"ttl,default=60s"`
 }
 
 // PoolEntry is one source of a pool.
