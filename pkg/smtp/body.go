@@ -1,0 +1,146 @@
+package smtp
+
+import (
+	"bytes"
+	"net"
+	"time"
+)
+
+const (
+	smallBody = 16 << 10 // up to here a body is copied behind its end mark, to go out in one write
+	dotPiece  = 64 << 10 // bodies with dots to stuff are copied in pieces of this size
+	rawPiece  = 1 << 20  // other bodies are written in pieces of this size, each within the timeout
+)
+
+// WriteBody sends the message text after a 354, dot-stuffed (RFC 5321 4.5.2), with the end mark behind it; the reply to
+// "." is then to be read. timeout bounds each piece of at most 1 MiB.
+//
+// Invariant "crlf-only": whatever body holds, no CR or LF leaves that is not part of CRLF. Intake has seen to it
+// already; a body that was changed since and holds a bare one is sent with CRLF in its place, for a peer that took
+// a bare LF for a line end could be made to see the end of the message inside it.
+func (c *Conn) WriteBody(body []byte, timeout time.Duration) error {
+	if c.err != nil {
+		return c.err
+	}
+	if c.owed == 0 && c.r != c.w {
+		return c.fail(&ConnError{Stage: "DATA", Kind: KindEarly, Err: errEarly})
+	}
+	good, dots := inspect(body)
+	if !good {
+		body = normalLines(body)
+	}
+	tail := ".\r\n"
+	if n := len(body); n > 0 && body[n-1] != '\n' {
+		tail = "\r\n.\r\n"
+	}
+	c.owed++
+	switch {
+	case len(body) <= smallBody && !dots:
+		c.out = append(append(c.out[:0], body...), tail...)
+		err := c.write(".", c.out, timeout)
+		c.release()
+		return err
+	case dots:
+		return c.writeDots(body, tail, timeout)
+	}
+	return c.writeRaw(body, tail, timeout)
+}
+
+// inspect finds out whether every CR and LF of b stands in a CRLF, and whether a line begins with a dot.
+func inspect(b []byte) (good, dots bool) {
+	dots = len(b) > 0 && b[0] == '.'
+	lines := 0
+	for pos := 0; ; lines++ {
+		i := bytes.IndexByte(b[pos:], '\n')
+		if i < 0 {
+			break
+		}
+		pos += i
+		if pos == 0 || b[pos-1] != '\r' {
+			return false, true
+		}
+		pos++
+		if pos < len(b) && b[pos] == '.' {
+			dots = true
+		}
+	}
+	// Every LF has a CR of its own before it: equal numbers mean that every CR has its LF.
+	return bytes.Count(b, []byte{'\r'}) == lines, dots
+}
+
+// normalLines writes every bare CR and LF of b as CRLF.
+func normalLines(b []byte) []byte {
+	out := make([]byte, 0, len(b)+len(b)/16+16)
+	for i := 0; i < len(b); i++ {
+		switch {
+		case b[i] == '\r' && i+1 < len(b) && b[i+1] == '\n':
+			i++
+			out = append(out, '\r', '\n')
+		case b[i] == '\r' || b[i] == '\n':
+			out = append(out, '\r', '\n')
+		default:
+			out = append(out, b[i])
+		}
+	}
+	return out
+}
+
+// writeDots copies the body with its dots doubled.
+func (c *Conn) writeDots(body []byte, tail string, timeout time.Duration) error {
+	defer c.release()
+	start := true // of a line
+	for {
+		n := min(len(body), dotPiece)
+		c.out = appendStuffed(c.out[:0], body[:n], start)
+		if n > 0 {
+			start = body[n-1] == '\n'
+		}
+		body = body[n:]
+		if len(body) == 0 {
+			c.out = append(c.out, tail...)
+		}
+		if err := c.write(".", c.out, timeout); err != nil || len(body) == 0 {
+			return err
+		}
+	}
+}
+
+// appendStuffed appends b with the first dot of each line doubled. Line ends are CRLF. A CRLF and a dot that stand in
+// different pieces are seen through start.
+func appendStuffed(dst, b []byte, start bool) []byte {
+	if start && len(b) > 0 && b[0] == '.' {
+		dst = append(dst, '.')
+	}
+	for {
+		i := bytes.Index(b, []byte("\n."))
+		if i < 0 {
+			return append(dst, b...)
+		}
+		dst = append(append(dst, b[:i+2]...), '.')
+		b = b[i+2:]
+	}
+}
+
+// writeRaw sends a large body without copying it.
+func (c *Conn) writeRaw(body []byte, tail string, timeout time.Duration) error {
+	for len(body) > rawPiece {
+		if err := c.write(".", body[:rawPiece], timeout); err != nil {
+			return err
+		}
+		body = body[rawPiece:]
+	}
+	if c.TLS != nil {
+		if err := c.write(".", body, timeout); err != nil {
+			return err
+		}
+		return c.write(".", []byte(tail), timeout)
+	}
+	if err := c.nc.SetWriteDeadline(time.Now().Add(timeout)); err != nil {
+		return c.fail(ioError(".", err))
+	}
+	both := net.Buffers{body, []byte(tail)}
+	if _, err := both.WriteTo(c.nc); err != nil {
+		return c.fail(ioError(".", err))
+	}
+	return nil
+}
