@@ -2,9 +2,10 @@ package journal
 
 import (
 	"fmt"
-	"strconv"
+	"slices"
 	"strings"
-	"time"
+
+	"kumo/pkg/option"
 )
 
 // FileOptions are those of kumo.configure_local_logs: one logger that writes segments below a directory.
@@ -12,9 +13,9 @@ type FileOptions struct {
 	// Directory of the segments; it is created when it does not exist.
 	LogDir string `opt:"log_dir,required"`
 	// A segment ends when this many bytes, counted before compression, are in it.
-	MaxFileSize int64 `opt:"max_file_size,default=1000000000,min=1,unit=bytes"`
+	MaxFileSize option.Size `opt:"max_file_size,default=1000000000,min=1,unit=bytes"`
 	// A segment ends when it is this old, whatever its size. 0 means that age does not end segments.
-	MaxSegmentDuration time.Duration `opt:"max_segment_duration,unit=s"`
+	MaxSegmentDuration option.Duration `opt:"max_segment_duration"`
 	// Compression level of zstd, 0 to 21; 0 means zstd's own default, which is 3.
 	CompressionLevel int `opt:"compression_level,default=0,min=0,max=21"`
 	// Message headers whose decoded values go into each record: names, or prefixes that end in "*". Case does not
@@ -23,9 +24,9 @@ type FileOptions struct {
 	// Metadata names whose values go into each record: names, prefixes that end in "*", or "*" for all. Case matters.
 	Meta []string `opt:"meta"`
 	// Free space of the log volume, in bytes or as "N%", under which mail is refused.
-	MinFreeSpace string `opt:"min_free_space,default=10%"`
+	MinFreeSpace Floor `opt:"min_free_space,default=10%"`
 	// Free inodes of the log volume, a count or "N%", under which mail is refused.
-	MinFreeInodes string `opt:"min_free_inodes,default=10%"`
+	MinFreeInodes Floor `opt:"min_free_inodes,default=10%"`
 	// Records that may wait for the disk before those who write them have to wait too.
 	BackPressure int `opt:"back_pressure,default=128000,min=1"`
 	// Settings for single record types, by type; "Any" stands for the types that are not named.
@@ -53,15 +54,8 @@ func Types() []Type {
 	}
 }
 
-// Check refuses what cannot work: a relative or unknown place, an unknown record type, a suffix that leaves the
-// directory, a threshold that cannot be read.
+// Check refuses what cannot work: an unknown record type, and a suffix that leaves the directory.
 func (o *FileOptions) Check() error {
-	if _, err := parseFloor(o.MinFreeSpace); err != nil {
-		return fmt.Errorf("min_free_space: %w", err)
-	}
-	if _, err := parseFloor(o.MinFreeInodes); err != nil {
-		return fmt.Errorf("min_free_inodes: %w", err)
-	}
 	for name, p := range o.PerRecord {
 		if name != AnyType && !known(Type(name)) {
 			return fmt.Errorf("per_record: unknown record type %q; the types are %s and %s", name, typeList(), AnyType)
@@ -73,14 +67,7 @@ func (o *FileOptions) Check() error {
 	return nil
 }
 
-func known(t Type) bool {
-	for _, k := range Types() {
-		if k == t {
-			return true
-		}
-	}
-	return false
-}
+func known(t Type) bool { return slices.Contains(Types(), t) }
 
 func typeList() string {
 	var names []string
@@ -88,33 +75,4 @@ func typeList() string {
 		names = append(names, string(t))
 	}
 	return strings.Join(names, ", ")
-}
-
-// floor is the least that must be free: a share of the whole or an absolute number.
-type floor struct {
-	percent float64
-	count   uint64
-}
-
-func parseFloor(s string) (floor, error) {
-	if p, ok := strings.CutSuffix(s, "%"); ok {
-		f, err := strconv.ParseFloat(strings.TrimSpace(p), 64)
-		if err != nil || !(f >= 0 && f <= 100) {
-			return floor{}, fmt.Errorf("%q: want a percentage from 0%% to 100%%, or a number", s)
-		}
-		return floor{percent: f}, nil
-	}
-	n, err := strconv.ParseUint(strings.TrimSpace(s), 10, 64)
-	if err != nil {
-		return floor{}, fmt.Errorf("%q: want a percentage from 0%% to 100%%, or a number", s)
-	}
-	return floor{count: n}, nil
-}
-
-// met reports whether free of total is enough.
-func (f floor) met(free, total uint64) bool {
-	if f.percent > 0 {
-		return float64(free) >= float64(total)*f.percent/100
-	}
-	return free >= f.count
 }
