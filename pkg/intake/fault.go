@@ -10,7 +10,7 @@ import (
 
 // storeError is what a peer hears when the messages could not be stored: always temporary, for the fault is ours.
 // Detail has the cause for the log.
-func storeError(err error) error {
+func storeError(err error, host string) error {
 	var answer *smtp.Error
 	if errors.As(err, &answer) {
 		return temporary(err)
@@ -22,7 +22,7 @@ func storeError(err error) error {
 	case errors.Is(err, context.DeadlineExceeded):
 		reply = smtp.NewReply(451, "4.4.5", "spool write timed out")
 	case errors.Is(err, context.Canceled):
-		reply = smtp.NewReply(421, "4.3.2", "shutting down")
+		reply = smtp.NewReply(421, "4.3.2", host+" shutting down")
 	}
 	return &smtp.Error{Reply: reply, Detail: "store: " + err.Error(), Cause: err}
 }

@@ -115,7 +115,7 @@ func (in *Intake) ask(ctx context.Context, sub *message.Submission, drafts []dra
 		d := &drafts[i]
 		m := d.Message
 		if err := in.Hooks.MessageReceived(ctx, sub.Protocol, m, sub.Conn); err != nil {
-			if late := tooLate(ctx); late != nil {
+			if late := tooLate(ctx, sub); late != nil {
 				return late
 			}
 			return err
@@ -140,17 +140,17 @@ func (in *Intake) store(ctx context.Context, sub *message.Submission, ms []*mess
 			continue
 		}
 		if err := in.Next.Ready(ctx, m.Queue); err != nil {
-			if late := tooLate(ctx); late != nil {
+			if late := tooLate(ctx, sub); late != nil {
 				return late
 			}
 			return temporary(err)
 		}
 	}
-	if late := tooLate(ctx); late != nil {
+	if late := tooLate(ctx, sub); late != nil {
 		return late
 	}
 	if err := in.Store.Accept(ctx, sub.Order, ms...); err != nil {
-		return storeError(err)
+		return storeError(err, sub.Hostname)
 	}
 	return nil
 }
@@ -178,13 +178,13 @@ func (in *Intake) record(sub *message.Submission, ms []*message.Message) {
 }
 
 // tooLate is the answer when the time for the transaction is over, nil when it is not.
-func tooLate(ctx context.Context) error {
+func tooLate(ctx context.Context, sub *message.Submission) error {
 	switch err := ctx.Err(); {
 	case err == nil:
 		return nil
 	case errors.Is(err, context.DeadlineExceeded):
 		return &smtp.Error{Reply: smtp.NewReply(451, "4.4.5", "data_processing_timeout exceeded"), Cause: err}
 	default:
-		return &smtp.Error{Reply: smtp.NewReply(421, "4.3.2", "shutting down"), Cause: err}
+		return &smtp.Error{Reply: smtp.NewReply(421, "4.3.2", sub.Hostname+" shutting down"), Cause: err}
 	}
 }

@@ -1,0 +1,229 @@
+package listener
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"time"
+
+	"kumo/pkg/message"
+	"kumo/pkg/smtp"
+)
+
+// Times of a server; they are not options.
+const (
+	drainTime  = 10 * time.Second       // how long sessions in DATA may go on after the shutdown began
+	denyTime   = time.Second            // how long writing the 421 of a refused connection may take
+	minBackoff = 5 * time.Millisecond   // first pause after an accept error, doubled up to
+	maxBackoff = 500 * time.Millisecond // this
+)
+
+// Server runs the sessions of one listener. Its zero value is of no use; see New.
+type Server struct {
+	Parts
+	hostname string
+	meta     *message.Meta // what each connection starts with; frozen
+	tls      *tls.Config
+	pool     *bufferPool
+	log      *slog.Logger
+	metrics  *Metrics
+
+	mu   sync.Mutex
+	open map[*session]struct{}
+	cut  int32 // how far the shutdown has come
+	done sync.WaitGroup
+}
+
+// New makes a server from its parts and loads its certificate.
+func New(p Parts) (*Server, error) {
+	s := &Server{
+		Parts: p, hostname: p.Options.Hostname, log: p.Log, metrics: p.Metrics,
+		open: make(map[*session]struct{}),
+		pool: newBufferPool(int64(p.Options.DataBufferSize)),
+	}
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+	if s.hostname == "" {
+		s.hostname = localName()
+	}
+	certs, err := newCertificates(&s.Options, s.hostname, s.log)
+	if err != nil {
+		return nil, fmt.Errorf("start smtp listener on %s: %w", p.Options.Listen, err)
+	}
+	s.tls = certs.config()
+	m := message.NewMeta(nil)
+	for k, v := range p.Options.Meta {
+		m.Set(k, v)
+	}
+	s.meta = m.Freeze()
+	return s, nil
+}
+
+func localName() string {
+	name, err := os.Hostname()
+	if err != nil || !validHelo(name) {
+		return "localhost"
+	}
+	return name
+}
+
+// Hostname is the name that the server gives itself.
+func (s *Server) Hostname() string { return s.hostname }
+
+// Serve runs sessions for the connections of ln until ctx ends, and returns when the last one has ended. Then idle
+// peers have heard 421 4.3.2, and messages on their way in have come in or, after ten seconds, have heard it too.
+// abort, which may end at any time, closes every connection at once; what has not been acknowledged by then has
+// not been taken in. Serve closes ln. The error is nil after ctx or abort has ended, else what closed ln.
+func (s *Server) Serve(ctx, abort context.Context, ln net.Listener) error {
+	stop := context.AfterFunc(ctx, func() { _ = ln.Close() })
+	defer stop()
+	err := s.acceptAll(ctx, abort, ln)
+	_ = ln.Close()
+	s.interrupt(cutIdle)
+	late := time.AfterFunc(drainTime, func() { s.interrupt(cutAll) })
+	defer late.Stop()
+	defer context.AfterFunc(abort, s.closeAll)()
+	s.done.Wait()
+	if ctx.Err() != nil || abort.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// acceptAll takes connections until ln is closed. Other errors (no descriptors left, say) are waited out.
+func (s *Server) acceptAll(ctx, abort context.Context, ln net.Listener) error {
+	pause := time.Duration(0)
+	for {
+		conn, err := ln.Accept()
+		switch {
+		case err == nil:
+			pause = 0
+			s.start(abort, conn)
+			continue
+		case ctx.Err() != nil, errors.Is(err, net.ErrClosed):
+			return fmt.Errorf("accept on %s: %w", ln.Addr(), err)
+		}
+		if pause == 0 {
+			s.log.Error("smtp listener cannot accept, trying again", "listen", ln.Addr().String(), "error", err)
+		}
+		pause = min(max(2*pause, minBackoff), maxBackoff)
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+	}
+}
+
+// start runs a session for conn if there is room for it.
+func (s *Server) start(ctx context.Context, conn net.Conn) {
+	ss := s.newSession(ctx, conn)
+	if why := s.admit(ss); why != "" {
+		s.metrics.deny()
+		_ = conn.SetWriteDeadline(time.Now().Add(denyTime))
+		_, _ = conn.Write([]byte("421 4.3.2 " + s.hostname + " " + why + "\r\n"))
+		_ = conn.Close()
+		return
+	}
+	s.metrics.opened()
+	go func() {
+		defer s.leave(ss)
+		ss.run()
+	}()
+}
+
+// admit counts the session in; the text says why not.
+func (s *Server) admit(ss *session) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.cut != cutNothing:
+		return "shutting down"
+	case len(s.open) >= s.Options.MaxConnections:
+		return "too many concurrent sessions. Try later"
+	}
+	s.open[ss] = struct{}{}
+	s.done.Add(1)
+	return ""
+}
+
+func (s *Server) leave(ss *session) {
+	_ = ss.raw.Close()
+	s.mu.Lock()
+	delete(s.open, ss)
+	s.mu.Unlock()
+	s.metrics.closed()
+	s.done.Done()
+}
+
+// interrupt ends the waits of all sessions up to level.
+func (s *Server) interrupt(level int32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cut = max(s.cut, level)
+	for ss := range s.open {
+		ss.interrupt(level)
+	}
+}
+
+func (s *Server) closeAll() {
+	s.interrupt(cutAll)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for ss := range s.open {
+		_ = ss.raw.Close()
+	}
+}
+
+// gate asks whether mail can be taken.
+func (s *Server) gate() *smtp.Error {
+	if s.Gate == nil {
+		return nil
+	}
+	return s.Gate()
+}
+
+func (s *Server) newSession(ctx context.Context, conn net.Conn) *session {
+	ss := &session{
+		wire: newWire(conn, s.Options.ClientTimeout, s.pool),
+		srv:  s, opts: &s.Options, ctx: ctx, id: newUUID(),
+		peer: addrPort(conn.RemoteAddr()), local: addrPort(conn.LocalAddr()),
+	}
+	ss.relayHost = s.Options.RelayHosts.Contains(ss.peer.Addr())
+	ss.describe()
+	return ss
+}
+
+// addrPort is the address of a TCP connection, zero for others.
+func addrPort(a net.Addr) netip.AddrPort {
+	t, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	ap := t.AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}
+
+// newUUID is a random UUID (RFC 9562 5.4), the session_id of records.
+func newUUID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:])
+	b[6] = b[6]&0x0f | 0x40
+	b[8] = b[8]&0x3f | 0x80
+	var t [36]byte
+	hex.Encode(t[:8], b[:4])
+	hex.Encode(t[9:13], b[4:6])
+	hex.Encode(t[14:18], b[6:8])
+	hex.Encode(t[19:23], b[8:10])
+	hex.Encode(t[24:], b[10:])
+	t[8], t[13], t[18], t[23] = '-', '-', '-', '-'
+	return string(t[:])
+}
