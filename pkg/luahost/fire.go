@@ -84,12 +84,25 @@ func (s *State) FireNamed(event string, args ...lua.LValue) (lua.LValue, int, er
 	return s.call(event, have[0].fn, args)
 }
 
+// EventName is the name of the event with this id.
+func (s *State) EventName(id EventID) string { return s.host.EventName(id) }
+
 // HandlerAt is where the first handler of an event was registered, "" if there is none.
 func (s *State) HandlerAt(id EventID) string {
 	if len(s.handlers[id]) == 0 {
 		return ""
 	}
 	return s.handlers[id][0].at
+}
+
+// Script prepares for the event main: kumo.on may be called in it, it may run as long as its context lets it, and
+// the State is not used again.
+func (s *State) Script() {
+	s.phase, s.broken = Loading, true
+	s.guard.deadline = s.guard.deadline.AddDate(100, 0, 0)
+	if d, ok := s.guard.ctx.Deadline(); ok {
+		s.guard.deadline = d
+	}
 }
 
 // call runs one function under the guard.

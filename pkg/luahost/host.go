@@ -166,6 +166,9 @@ func (h *Host) Event(name string) (EventID, bool) {
 	return id, ok
 }
 
+// EventName is the name of the event with this id.
+func (h *Host) EventName(id EventID) string { return h.opt.Events[id].Name }
+
 // Has reports whether the policy handles the event: one atomic read, so that rooms can skip Lua entirely.
 func (h *Host) Has(id EventID) bool { return h.has[id].Load() }
 

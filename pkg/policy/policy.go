@@ -1,0 +1,101 @@
+package policy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"kumo/pkg/egress"
+	"kumo/pkg/intake"
+	"kumo/pkg/listener"
+	"kumo/pkg/luahost"
+	"kumo/pkg/option"
+	"kumo/pkg/queue"
+	"kumo/pkg/smtp"
+)
+
+// Options say which policy to load and what it may use.
+type Options struct {
+	Path   string // policy file
+	Source []byte // text of the policy when it is no file, such as the built-in one
+	Name   string // what errors and origins call it; default Path
+
+	Version  string // kumo.version
+	StateDir string // kumo.state_dir: where the built-in policies keep mail and logs
+
+	// HTTPListener is called for each kumo.start_http_listener; its error is the policy's. nil: they are not offered.
+	HTTPListener func(option.Layer) error
+
+	Log     *slog.Logger     // diagnostics and kumo.log_*; default: discard
+	Print   io.Writer        // Lua's print; default stderr
+	Library fs.FS            // helpers that ship in the binary
+	Timeout time.Duration    // the longest a handler may run; default luahost.DefaultTimeout
+	Now     func() time.Time // default time.Now
+}
+
+// Policy is a loaded policy. Safe for concurrent use.
+type Policy struct {
+	opt   Options
+	host  *luahost.Host
+	epoch atomic.Uint64
+}
+
+var (
+	_ listener.Hooks = (*Policy)(nil)
+	_ intake.Hooks   = (*Policy)(nil)
+	_ queue.Configs  = (*Policy)(nil)
+	_ egress.Configs = (*Policy)(nil)
+)
+
+// Load compiles the policy and runs its top level. Errors name file and line.
+func Load(ctx context.Context, opt Options) (*Policy, error) {
+	if opt.Log == nil {
+		opt.Log = slog.New(slog.DiscardHandler)
+	}
+	if opt.Version == "" {
+		opt.Version = "unknown"
+	}
+	p := &Policy{opt: opt}
+	p.epoch.Store(1)
+	host, err := luahost.New(ctx, luahost.Options{
+		Path: opt.Path, Source: opt.Source, Name: opt.Name,
+		Modules: Modules(), Types: Types(), Events: Events(),
+		Owner: p, Library: opt.Library,
+		Log: opt.Log, Print: opt.Print, Now: opt.Now, Timeout: opt.Timeout,
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.host = host
+	return p, nil
+}
+
+// Close frees the Lua states that are not at work.
+func (p *Policy) Close() { p.host.Close() }
+
+// Epoch counts the configuration epochs, from 1. Answers asked with refresh_strategy Epoch are good until it changes.
+func (p *Policy) Epoch() uint64 { return p.epoch.Load() }
+
+// Modules lists the modules of kumo that know mail.
+func Modules() []luahost.Module { return []luahost.Module{kumoModule, dnsModule} }
+
+// Types lists the kinds of userdata.
+func Types() []*luahost.Type {
+	return []*luahost.Type{&messageType, &connType, &addressType, &addressHeaderType, &mailboxType, &configType}
+}
+
+// of is the Policy whose state runs. Its host is not set yet while the policy loads for the first time.
+func of(s *luahost.State) *Policy { return s.Owner().(*Policy) }
+
+// answer sorts the outcome of an event: what kumo.reject raised is for the peer, the rest is a local fault.
+func answer(err error) error {
+	var reply *smtp.Error
+	if errors.As(err, &reply) {
+		return reply
+	}
+	return err
+}
