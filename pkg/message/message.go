@@ -25,6 +25,10 @@ type Message struct {
 	Attempts   int       // attempts made so far
 	Size       int       // bytes of the body, known also when it is not in memory
 
+	// LastResponse is what the latest attempt met, on one line as smtp.Reply prints it; "" before the first. The
+	// spool keeps it for those who list the queue.
+	LastResponse string
+
 	body   []byte
 	loader Body
 }
