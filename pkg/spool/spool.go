@@ -1,21 +1,27 @@
 package spool
 
 import (
-	"context"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"kumo/pkg/message"
+	"kumo/pkg/option"
 )
 
 // Ending says why a message leaves the spool.
 type Ending uint8
 
+// The endings. Delivered covers every hand-over to somebody who took responsibility.
 const (
 	EndDelivered Ending = iota + 1
 	EndBounced
 	EndExpired
 	EndAdminBounced
 	EndDiscarded
+	EndUndone // part of an order that was not completed before a crash, and that will be carried out again
 )
 
 // Entry is a live message as the spool's table knows it, without its envelope and body.
@@ -23,37 +29,115 @@ type Entry struct {
 	ID       message.ID
 	Queue    string
 	Created  time.Time
-	Due      time.Time
+	Due      time.Time // zero: now
 	Attempts int
-	Size     int
+	Size     int // bytes of the body
 }
 
-// Spool is the open spool of the one process that owns it.
-type Spool struct{}
+// Config is what Open needs to know.
+type Config struct {
+	Dir string // the path of the spool named "data"; made if it does not exist
 
-// Accept makes messages durable: it returns when all of them, or with an error none of them, are on stable
-// storage. Concurrent calls share a sync (group commit). After success it calls SetLoader(s) on each.
-// A non-empty order makes it idempotent: see AcceptOrder semantics in DESIGN.md.
-func (s *Spool) Accept(ctx context.Context, order string, ms ...*message.Message) error {
-	panic("skeleton")
+	FS          FS    // where the log is; nil is OS{}
+	SegmentSize int64 // a segment that reached it gets no more records; 0 is 64 MiB
+	Reserve     int64 // bytes kept back for the records that empty a full disk; 0 is 1 MiB, negative none
+
+	// Refuse new mail below so much free space (Space); the zero values never do.
+	MinFreeSpace  option.Amount
+	MinFreeInodes option.Amount
+
+	// NoIndex leaves out index.db and orders.db, for tests whose FS they do not go through.
+	NoIndex bool
+
+	Log *slog.Logger     // nil is slog.Default()
+	Now func() time.Time // nil is time.Now
+
+	// Progress, if not nil, is told during recovery how many bytes of how many have been read.
+	Progress func(done, total int64)
 }
 
-// Update records what changed about m since it was accepted: recipients, queue, metadata, due, attempts.
-// It is written soon but not waited for.
-func (s *Spool) Update(m *message.Message) error { panic("skeleton") }
+// Spool is the open spool of the one process that owns it. Its methods may be called from many goroutines.
+type Spool struct {
+	cfg    Config
+	log    *slog.Logger
+	locks  []io.Closer
+	table  table
+	names  names
+	segs   *segments
+	commit *committer
+	health *health
+	stats  counters
+	found  Recovery
+	active atomic.Uint32 // number of the segment in use
+	inode  uint64        // of the log's directory
 
-// Reschedule records a new due time and attempt count of a message that is not in memory. Written soon, not waited for.
-func (s *Spool) Reschedule(id message.ID, due time.Time, attempts int) error { panic("skeleton") }
+	ordersMu sync.Mutex
+	done     map[string]*doneOrder
 
-// End records that id has ended. Written soon, not waited for: a crash before it is on disk can repeat the last
-// delivery and nothing else.
-func (s *Spool) End(id message.ID, why Ending) error { panic("skeleton") }
+	closed chan struct{}
+	keeper sync.WaitGroup
+}
 
-// Load brings a live message back, envelope and metadata at once, its body when asked for.
-func (s *Spool) Load(id message.ID) (*message.Message, error) { panic("skeleton") }
+// doneOrder is an order whose order-done record is in the log. seg 0 means that it is being written.
+type doneOrder struct {
+	ids []message.ID
+	seg uint32
+}
 
-// Body implements message.Body.
-func (s *Spool) Body(id message.ID) ([]byte, error) { panic("skeleton") }
+// counters of a spool since it was opened.
+type counters struct {
+	accepted, ended, syncs, failures atomic.Int64
+	bytes                            atomic.Int64
+}
 
-// Live calls f for every live message, in no order.
-func (s *Spool) Live(f func(Entry) bool) { panic("skeleton") }
+// Stats are figures for metrics and `spool stats`.
+type Stats struct {
+	Live     int   `json:"live"`     // messages
+	Segments int   `json:"segments"` // files of the log
+	Bytes    int64 `json:"bytes"`    // of the log
+	Accepted int64 `json:"accepted"` // messages since the start
+	Ended    int64 `json:"ended"`    // messages since the start
+	Syncs    int64 `json:"syncs"`    // of the log since the start
+	Failures int64 `json:"failures"` // writes and syncs that failed since the start
+	Written  int64 `json:"written"`  // bytes appended since the start
+}
+
+// Stats returns the spool's figures.
+func (s *Spool) Stats() Stats {
+	n, size := s.segs.count()
+	return Stats{
+		Live: s.table.len(), Segments: n, Bytes: size,
+		Accepted: s.stats.accepted.Load(), Ended: s.stats.ended.Load(), Syncs: s.stats.syncs.Load(),
+		Failures: s.stats.failures.Load(), Written: s.stats.bytes.Load(),
+	}
+}
+
+// Recovery says what Open found.
+func (s *Spool) Recovery() Recovery { return s.found }
+
+// Len is the number of live messages.
+func (s *Spool) Len() int { return s.table.len() }
+
+// Live calls f for every live message, in no order, until f returns false.
+func (s *Spool) Live(f func(Entry) bool) {
+	s.table.each(func(e entry) bool {
+		return f(Entry{
+			ID: e.id, Queue: s.names.get(e.queue), Created: fromNanos(e.created), Due: fromNanos(e.due),
+			Attempts: int(e.attempts), Size: int(e.size),
+		})
+	})
+}
+
+func nanos(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
+}
+
+func fromNanos(n int64) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, n)
+}

@@ -1,0 +1,300 @@
+package spool
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"sync"
+
+	"kumo/pkg/message"
+	"kumo/pkg/spool/internal/segment"
+)
+
+// inlineBody is up to which length a body is copied beside its envelope; longer ones are handed to the kernel from
+// where they are.
+const inlineBody = 8 << 10
+
+// maxAccept bounds the bytes of one Accept call.
+const maxAccept = 2 << 30
+
+// work is the scratch memory of one Accept or Update call.
+type work struct {
+	buf   []byte
+	json  []byte
+	cuts  []cut
+	recs  []rec
+	parts [][]byte
+	size  int64 // of the whole: buf and the bodies of cuts
+}
+
+// cut is a body that goes in at buf[at:].
+type cut struct {
+	at   int
+	body []byte
+}
+
+// rec is one record of the call.
+type rec struct {
+	off, bodyOff int64 // from the begin of the call's records
+	head         int
+	body         []byte
+	crc          uint32
+	shared       bool
+}
+
+var workPool = sync.Pool{New: func() any { return new(work) }}
+
+func getWork() *work {
+	w := workPool.Get().(*work)
+	w.buf, w.cuts, w.recs, w.parts, w.size = w.buf[:0], w.cuts[:0], w.recs[:0], w.parts[:0], 0
+	return w
+}
+
+func putWork(w *work) {
+	clear(w.cuts)
+	clear(w.recs)
+	clear(w.parts)
+	if cap(w.buf) <= 1<<20 && cap(w.json) <= 1<<20 {
+		workPool.Put(w)
+	}
+}
+
+// Accept makes messages durable: it returns when all of them, or with an error none of them, are on stable
+// storage. Concurrent calls share a sync (group commit). After success it calls SetLoader(s) on each.
+//
+// ctx is looked at before the messages are handed to the log; after that Accept waits for the disk whatever
+// becomes of ctx, because an acceptance that was given up halfway would be neither.
+//
+// A non-empty order makes it idempotent: an order-done record goes with the messages, and messages of an order that
+// a crash cut short are dropped at recovery. For an order that is in the log already nothing is written and the
+// error is an *OrderDoneError with the ids that came of it.
+//
+// Errors: ErrFull, ErrUnhealthy, ErrClosed, ErrTooBig, ErrOrderDone, ctx's, and values that metadata cannot have.
+func (s *Spool) Accept(ctx context.Context, order string, ms ...*message.Message) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := s.health.refuse(); err != nil {
+		return err
+	}
+	if order != "" {
+		if err := s.beginOrder(order); err != nil {
+			return err
+		}
+	}
+	seg, err := s.accept(order, ms)
+	if order != "" {
+		s.endOrder(order, ms, seg, err)
+	}
+	return err
+}
+
+func (s *Spool) accept(order string, ms []*message.Message) (uint32, error) {
+	w := getWork()
+	defer putWork(w)
+	for i, m := range ms {
+		if err := w.add(s.commit.key, order, i, len(ms), m); err != nil {
+			return 0, fmt.Errorf("store message %s: %w", m.ID, err)
+		}
+	}
+	count := int64(len(ms))
+	if order != "" {
+		w.addDone(s.commit.key, order, ms)
+		count++
+	}
+	if count == 0 {
+		return 0, nil
+	}
+	if w.size > maxAccept {
+		return 0, fmt.Errorf("store %d messages of %d bytes: %w", len(ms), w.size, ErrTooBig)
+	}
+	b, off, err := s.commit.enqueue(w.size, count, w.split()...)
+	if err != nil {
+		return 0, err
+	}
+	<-b.done
+	if b.err != nil {
+		return 0, b.err
+	}
+	for i, m := range ms {
+		s.insert(m, &w.recs[i], b.seg, b.base+off)
+		m.SetLoader(s)
+	}
+	s.stats.accepted.Add(int64(len(ms)))
+	return b.seg, nil
+}
+
+func (s *Spool) insert(m *message.Message, r *rec, seg uint32, base int64) {
+	e := entry{
+		id: m.ID, created: nanos(m.Created), due: nanos(m.Due), seg: seg, off: uint32(base + r.off), head: uint32(r.head),
+		size: uint32(len(r.body)), queue: s.names.intern(m.Queue), attempts: clampAttempts(m.Attempts),
+	}
+	if r.shared {
+		e.flags |= flagShared
+	}
+	shard, h := s.table.lock(m.ID)
+	shard.put(e, h)
+	shard.Unlock()
+}
+
+// clampAttempts fits n into an entry: no schedule makes 65,535 attempts.
+func clampAttempts(n int) uint16 { return uint16(min(max(n, 0), math.MaxUint16)) }
+
+// add encodes the accept record of message i of n.
+func (w *work) add(key segment.Key, order string, i, n int, m *message.Message) error {
+	body, err := m.Data()
+	if err != nil {
+		return err
+	}
+	if len(body) > segment.MaxBody {
+		return fmt.Errorf("%d bytes: %w", len(body), ErrTooBig)
+	}
+	r := rec{off: w.size, body: body}
+	at := len(w.buf)
+	w.buf = segment.Reserve(w.buf)
+	behind := uint64(0)
+	if k := len(w.recs) - 1; k >= 0 && same(w.recs[k].body, body) {
+		r.shared, r.bodyOff, r.crc = true, w.recs[k].bodyOff, w.recs[k].crc
+		behind = uint64(r.off - r.bodyOff)
+	} else {
+		r.crc = segment.Checksum(body)
+	}
+	if err := w.envelope(m, len(body), behind, r.crc, order, i, n); err != nil {
+		return err
+	}
+	r.head = len(w.buf) - at - segment.FrameSize
+	if r.head > segment.MaxHead {
+		return fmt.Errorf("envelope of %d bytes: %w", r.head, ErrTooBig)
+	}
+	w.size += int64(len(w.buf) - at)
+	if r.shared {
+		key.Seal(w.buf, at, segment.Accept, m.ID, 0, 0)
+	} else {
+		key.Seal(w.buf, at, segment.Accept, m.ID, uint32(len(body)), r.crc)
+		r.bodyOff = w.size
+		w.body(body)
+	}
+	w.recs = append(w.recs, r)
+	return nil
+}
+
+// same reports whether a and b are the same bytes in memory: one body of several messages.
+func same(a, b []byte) bool { return len(a) > 0 && len(a) == len(b) && &a[0] == &b[0] }
+
+func (w *work) body(body []byte) {
+	w.size += int64(len(body))
+	if len(body) <= inlineBody {
+		w.buf = append(w.buf, body...)
+		return
+	}
+	w.cuts = append(w.cuts, cut{at: len(w.buf), body: body})
+}
+
+// envelope appends what segment.Envelope decodes.
+func (w *work) envelope(m *message.Message, size int, behind uint64, crc uint32, order string, i, n int) error {
+	var err error
+	if w.json, err = m.Meta.AppendJSON(w.json[:0]); err != nil {
+		return err
+	}
+	b := w.buf
+	b = binary.LittleEndian.AppendUint64(b, uint64(nanos(m.Created)))
+	b = binary.LittleEndian.AppendUint64(b, uint64(nanos(m.Due)))
+	b = binary.AppendUvarint(b, uint64(clampAttempts(m.Attempts)))
+	b = binary.AppendUvarint(b, uint64(size))
+	b = binary.AppendUvarint(b, behind)
+	if behind != 0 {
+		b = binary.LittleEndian.AppendUint32(b, crc)
+	}
+	b = segment.AppendString(b, m.Queue)
+	b = segment.AppendString(b, m.Sender.String())
+	b = binary.AppendUvarint(b, uint64(len(m.Recipients)))
+	for _, r := range m.Recipients {
+		b = segment.AppendString(b, r.String())
+	}
+	b = segment.AppendString(b, m.LastResponse)
+	b = segment.AppendString(b, order)
+	if order != "" {
+		b = binary.AppendUvarint(b, uint64(i))
+		b = binary.AppendUvarint(b, uint64(n))
+	}
+	b = binary.AppendUvarint(b, uint64(len(w.json)))
+	w.buf = append(b, w.json...)
+	return nil
+}
+
+func (w *work) addDone(key segment.Key, order string, ms []*message.Message) {
+	ids := make([][16]byte, len(ms))
+	for i, m := range ms {
+		ids[i] = m.ID
+	}
+	at := len(w.buf)
+	w.buf = segment.AppendOrderDone(segment.Reserve(w.buf), order, ids, "")
+	key.Seal(w.buf, at, segment.OrderDone, message.ID{}, 0, 0)
+	w.size += int64(len(w.buf) - at)
+}
+
+// split returns the call's bytes in order: buf with the long bodies between.
+func (w *work) split() [][]byte {
+	from := 0
+	for _, c := range w.cuts {
+		w.parts = append(w.parts, w.buf[from:c.at], c.body)
+		from = c.at
+	}
+	if from < len(w.buf) {
+		w.parts = append(w.parts, w.buf[from:])
+	}
+	return w.parts
+}
+
+// beginOrder claims an order for the call.
+func (s *Spool) beginOrder(order string) error {
+	s.ordersMu.Lock()
+	defer s.ordersMu.Unlock()
+	if d := s.done[order]; d != nil {
+		if d.seg == 0 {
+			return fmt.Errorf("order %s: is being stored by another call", order)
+		}
+		return &OrderDoneError{Order: order, IDs: d.ids}
+	}
+	s.done[order] = &doneOrder{}
+	return nil
+}
+
+func (s *Spool) endOrder(order string, ms []*message.Message, seg uint32, err error) {
+	s.ordersMu.Lock()
+	defer s.ordersMu.Unlock()
+	if err != nil {
+		delete(s.done, order)
+		return
+	}
+	d := s.done[order]
+	d.seg = seg
+	for _, m := range ms {
+		d.ids = append(d.ids, m.ID)
+	}
+}
+
+// OrderDone reports whether the log has the completion of order, and the ids of the messages that came of it.
+func (s *Spool) OrderDone(order string) ([]message.ID, bool) {
+	s.ordersMu.Lock()
+	defer s.ordersMu.Unlock()
+	d := s.done[order]
+	if d == nil || d.seg == 0 {
+		return nil, false
+	}
+	return d.ids, true
+}
+
+// ForgetOrder lets the log forget that order is done, because its completion is now recorded elsewhere for good.
+func (s *Spool) ForgetOrder(order string) {
+	s.ordersMu.Lock()
+	d := s.done[order]
+	if d == nil || d.seg == 0 {
+		s.ordersMu.Unlock()
+		return
+	}
+	delete(s.done, order)
+	s.ordersMu.Unlock()
+	s.segs.hold(d.seg, -1)
+}

@@ -1,0 +1,434 @@
+package spool
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"kumo/pkg/message"
+	"kumo/pkg/spool/internal/segment"
+)
+
+// Times of the committer. Accept never waits for any of them.
+const (
+	lazyDelay = 10 * time.Millisecond  // lazy records are written this soon
+	lazySync  = 200 * time.Millisecond // and synced this soon if no accept did it
+	retryWait = 200 * time.Millisecond // between tries of lazy records after a failure
+)
+
+const (
+	lazySyncBytes = 4 << 20  // unsynced lazy bytes that force a sync
+	batchBytes    = 64 << 20 // a batch takes no more callers when it has so many bytes
+)
+
+// batch collects records until the committer takes it; then it is one write and one sync. lazy holds the records
+// that nobody waits for, parts those of Accept calls, which stand behind them.
+type batch struct {
+	lazy  []byte
+	fixes []fix
+
+	parts  [][]byte
+	bytes  int64 // of parts
+	count  int64 // messages and orders in parts
+	waits  bool  // somebody waits for a sync
+	force  bool  // somebody waits for the write
+	probe  bool  // somebody asks whether the disk works
+	done   chan struct{}
+	err    error
+	seg    uint32
+	base   int64 // offset of parts in the segment
+	filled time.Time
+}
+
+// fix is an update record in a batch's lazy bytes, whose place in the log the table must learn.
+type fix struct {
+	id  message.ID
+	off int  // in lazy
+	old bool // the table learned an earlier place of this very record
+}
+
+// committer is the one goroutine that writes the log.
+type committer struct {
+	segs  *segments
+	key   segment.Key
+	size  int64 // segments roll over here
+	now   func() time.Time
+	log   *slog.Logger
+	state *health
+	// moved tells the table where an update record stands; pending if it was waiting to be told.
+	moved func(id message.ID, seg, off uint32, pending bool)
+
+	mu     sync.Mutex
+	cur    *batch
+	room   *sync.Cond // cur was taken
+	closed bool
+	spare  [][]byte // for the next batch's parts
+	kick   chan struct{}
+	ended  chan struct{}
+
+	// Only the goroutine uses these.
+	active   *segFile
+	next     uint32 // number of the next segment
+	prev     uint32 // the segment before it
+	prevEnd  int64
+	synced   int64 // bytes of active that are on disk
+	unsynced batch // lazy records written to active behind synced
+	redo     batch // lazy records that must be written again
+	wrote    time.Time
+	retryAt  time.Time
+	stats    *counters
+	activeNo func(uint32) // tells who deletes segments which one is in use
+}
+
+func newBatch() *batch { return &batch{done: make(chan struct{})} }
+
+// enqueue adds the records of one Accept call, which are parts of altogether n bytes, and returns the batch that
+// they went into and their offset in its parts.
+func (c *committer) enqueue(n, count int64, parts ...[]byte) (*batch, int64, error) {
+	c.mu.Lock()
+	for c.cur.bytes > 0 && c.cur.bytes+n > batchBytes && !c.closed {
+		c.room.Wait()
+	}
+	if c.closed {
+		c.mu.Unlock()
+		return nil, 0, ErrClosed
+	}
+	b, off := c.cur, c.cur.bytes
+	b.parts = append(b.parts, parts...)
+	b.bytes += n
+	b.count += count
+	first := !b.waits
+	b.waits = true
+	c.mu.Unlock()
+	if first {
+		c.wake()
+	}
+	return b, off, nil
+}
+
+// lazily runs add, which appends a record to the lazy bytes of the batch.
+func (c *committer) lazily(add func(*batch)) error {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return ErrClosed
+	}
+	b := c.cur
+	first := len(b.lazy) == 0
+	add(b)
+	c.mu.Unlock()
+	if first {
+		c.wake()
+	}
+	return nil
+}
+
+// flush waits until everything enqueued so far is written, and synced if sync is set.
+func (c *committer) flush(sync bool) error {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return ErrClosed
+	}
+	b := c.cur
+	b.force = true
+	b.waits = b.waits || sync
+	c.mu.Unlock()
+	c.wake()
+	<-b.done
+	return b.err
+}
+
+// probe waits for a write and sync of its own, in a new segment if there is none.
+func (c *committer) probe() error {
+	c.mu.Lock()
+	c.cur.probe = true
+	c.mu.Unlock()
+	return c.flush(true)
+}
+
+func (c *committer) wake() {
+	select {
+	case c.kick <- struct{}{}:
+	default:
+	}
+}
+
+// close lets the committer write what it has and end.
+func (c *committer) close() {
+	c.mu.Lock()
+	c.closed = true
+	c.room.Broadcast()
+	c.mu.Unlock()
+	c.wake()
+	<-c.ended
+}
+
+// run writes batches until close.
+func (c *committer) run() {
+	defer close(c.ended)
+	timer := time.NewTimer(idle)
+	defer timer.Stop()
+	for {
+		b, wait, last := c.take()
+		switch {
+		case last:
+			c.commit(b, true)
+			c.leave()
+			return
+		case b != nil:
+			c.commit(b, false)
+		default:
+			timer.Reset(wait)
+			select {
+			case <-c.kick:
+			case <-timer.C:
+			}
+		}
+	}
+}
+
+// take returns the batch to be written now, or how long to wait for one. last is set when the committer is closed.
+func (c *committer) take() (b *batch, wait time.Duration, last bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b = c.cur
+	if !b.waits && !b.force && !c.closed {
+		if wait = c.lazyWait(b); wait > 0 {
+			return nil, wait, false
+		}
+	}
+	c.cur = newBatch()
+	c.cur.parts, c.spare = c.spare, nil
+	c.room.Broadcast()
+	return b, 0, c.closed
+}
+
+const idle = time.Hour
+
+// lazyWait is how long lazy records may still wait; idle when there are none.
+func (c *committer) lazyWait(b *batch) time.Duration {
+	now := time.Now()
+	wait := idle
+	if len(b.lazy) > 0 {
+		if b.filled.IsZero() {
+			b.filled = now
+		}
+		wait = b.filled.Add(lazyDelay).Sub(now)
+	}
+	if len(c.unsynced.lazy) > 0 {
+		wait = min(wait, c.wrote.Add(lazySync).Sub(now))
+	}
+	if len(c.redo.lazy) > 0 && wait == idle {
+		wait = 0
+	}
+	if wait < idle && now.Before(c.retryAt) {
+		wait = max(wait, c.retryAt.Sub(now))
+	}
+	return min(max(wait, 0), idle)
+}
+
+// commit makes b durable, or fails it as a whole. Lazy records of a failed batch stay in redo.
+func (c *committer) commit(b *batch, last bool) {
+	c.takeBack(b)
+	sync := b.waits || last || c.lazySyncDue(len(b.lazy))
+	err := c.write(b, sync)
+	if err != nil {
+		c.fail(b, err)
+	}
+	spare := b.parts
+	b.parts = nil
+	close(b.done)
+	clear(spare)
+	c.mu.Lock()
+	c.spare = spare[:0]
+	c.mu.Unlock()
+}
+
+// takeBack puts the records of earlier failures in front of b's.
+func (c *committer) takeBack(b *batch) {
+	if len(c.redo.lazy) == 0 {
+		return
+	}
+	n := len(c.redo.lazy)
+	for i := range b.fixes {
+		b.fixes[i].off += n
+	}
+	b.lazy = append(c.redo.lazy, b.lazy...)
+	b.fixes = append(c.redo.fixes, b.fixes...)
+	c.redo = batch{}
+}
+
+func (c *committer) lazySyncDue(n int) bool {
+	if n+len(c.unsynced.lazy) > lazySyncBytes {
+		return true
+	}
+	return len(c.unsynced.lazy) > 0 && !time.Now().Before(c.wrote.Add(lazySync))
+}
+
+func (c *committer) write(b *batch, sync bool) error {
+	size := int64(len(b.lazy)) + b.bytes
+	if size > 0 || b.probe {
+		if err := c.roll(); err != nil {
+			return err
+		}
+	}
+	if size > 0 {
+		if err := c.append(b, size); err != nil {
+			return err
+		}
+	}
+	g := c.active
+	if g == nil {
+		return nil
+	}
+	if sync && (c.synced < g.end+size || b.probe) {
+		if err := g.file.Sync(); err != nil {
+			return c.abandon(fmt.Errorf("sync segment %d: %w", g.num, err))
+		}
+		c.stats.syncs.Add(1)
+	}
+	c.place(b, g, size, sync)
+	return nil
+}
+
+// append writes b behind what the active segment has, without counting it in yet.
+func (c *committer) append(b *batch, size int64) error {
+	g := c.active
+	bufs := b.parts
+	if len(b.lazy) > 0 {
+		bufs = append([][]byte{b.lazy}, b.parts...)
+	}
+	n, err := g.file.WriteAt(g.end, bufs...)
+	if err == nil {
+		err = shortWrite(n, size)
+	}
+	if err == nil {
+		return nil
+	}
+	err = fmt.Errorf("append to segment %d: %w", g.num, err)
+	if isFull(err) && c.rollback(g) {
+		return err
+	}
+	return c.abandon(err)
+}
+
+func shortWrite(n, want int64) error {
+	if n < want {
+		return fmt.Errorf("wrote %d of %d bytes: %w", n, want, io.ErrShortWrite)
+	}
+	return nil
+}
+
+// rollback takes a failed append off the end of g, durably, so that nothing of it can be found after a crash.
+func (c *committer) rollback(g *segFile) bool {
+	if g.file.Truncate(g.end) != nil || g.file.Sync() != nil {
+		return false
+	}
+	c.synced = g.end
+	c.unsynced = batch{}
+	return true
+}
+
+// place makes the written batch part of the log.
+func (c *committer) place(b *batch, g *segFile, size int64, sync bool) {
+	from := g.end
+	b.seg, b.base = g.num, from+int64(len(b.lazy))
+	c.segs.mu.Lock()
+	g.end += size
+	g.live += b.count
+	c.segs.mu.Unlock()
+	for _, f := range b.fixes {
+		c.moved(f.id, g.num, uint32(from)+uint32(f.off), !f.old)
+	}
+	c.stats.bytes.Add(size)
+	if sync {
+		c.synced = g.end
+		c.unsynced = batch{}
+		return
+	}
+	if len(c.unsynced.lazy) == 0 {
+		c.wrote = time.Now()
+	}
+	n := len(c.unsynced.lazy)
+	c.unsynced.lazy = append(c.unsynced.lazy, b.lazy...)
+	for _, f := range b.fixes {
+		c.unsynced.fixes = append(c.unsynced.fixes, fix{id: f.id, off: n + f.off, old: true})
+	}
+}
+
+// roll makes sure that there is a segment to write to.
+func (c *committer) roll() error {
+	if g := c.active; g != nil {
+		if g.end < c.size {
+			return nil
+		}
+		if c.synced < g.end {
+			if err := g.file.Sync(); err != nil {
+				return c.abandon(fmt.Errorf("sync segment %d: %w", g.num, err))
+			}
+		}
+		c.retire(g, g.end)
+	}
+	g, err := c.segs.create(segment.Header{
+		Key: c.key, Number: uint64(c.next), Prev: uint64(c.prev), PrevEnd: c.prevEnd, Created: c.now().UnixNano(),
+	})
+	c.next++ // also after a failure: what became of that file is not known
+	if err != nil {
+		return err
+	}
+	c.active, c.synced = g, g.end
+	c.activeNo(g.num)
+	return nil
+}
+
+// retire ends the active segment at end.
+func (c *committer) retire(g *segFile, end int64) {
+	c.prev, c.prevEnd = g.num, end
+	c.active, c.unsynced = nil, batch{}
+}
+
+// abandon gives the active segment up after a failed write or sync. It is never written or synced again. What the
+// disk has of it behind the last good sync is unknown, so the next segment's header says that it does not count,
+// and its lazy records are written once more. Returns err.
+func (c *committer) abandon(err error) error {
+	g := c.active
+	c.redo = batch{lazy: c.unsynced.lazy, fixes: c.unsynced.fixes}
+	c.retire(g, c.synced)
+	// For the case that the process dies before there is a next segment.
+	if terr := g.file.Truncate(g.end); terr != nil {
+		c.log.Warn("spool: cut failed segment", "segment", g.num, "error", terr)
+	}
+	return err
+}
+
+// fail answers the callers of b and keeps its lazy records for later.
+func (c *committer) fail(b *batch, err error) {
+	b.err = storeError("store messages", err)
+	n := len(c.redo.lazy)
+	c.redo.lazy = append(c.redo.lazy, b.lazy...)
+	for _, f := range b.fixes {
+		f.off += n
+		c.redo.fixes = append(c.redo.fixes, f)
+	}
+	c.stats.failures.Add(1)
+	lazyOnly := b.count == 0
+	again := c.state.failed(err, lazyOnly)
+	if lazyOnly && !again {
+		c.retryAt = time.Now().Add(retryWait)
+	}
+}
+
+// leave makes last tries for the lazy records.
+func (c *committer) leave() {
+	for range 2 {
+		if len(c.redo.lazy) > 0 || len(c.unsynced.lazy) > 0 {
+			c.commit(newBatch(), true)
+		}
+	}
+	if n := len(c.redo.lazy) + len(c.unsynced.lazy); n > 0 {
+		c.log.Error("spool: the last records are lost: mail that they ended can be sent again", "bytes", n)
+	}
+}

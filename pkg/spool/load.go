@@ -1,0 +1,233 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"time"
+
+	"kumo/pkg/mail"
+	"kumo/pkg/message"
+	"kumo/pkg/spool/internal/segment"
+)
+
+// place is where a stored message stands.
+type place struct {
+	seg, off, head, size uint32
+	upSeg, upOff         uint32
+	shared               bool
+}
+
+func (e *entry) place() place {
+	return place{
+		seg: e.seg, off: e.off, head: e.head, size: e.size, upSeg: e.upSeg, upOff: e.upOff,
+		shared: e.flags&flagShared != 0,
+	}
+}
+
+// find returns the entry of id when its latest update is in the log.
+func (s *Spool) find(id message.ID) (entry, error) {
+	for {
+		shard, h := s.table.lock(id)
+		e := shard.get(id, h)
+		if e == nil {
+			shard.Unlock()
+			return entry{}, ErrGone
+		}
+		found := *e
+		shard.Unlock()
+		if found.pending == 0 {
+			return found, nil
+		}
+		if err := s.commit.flush(false); err != nil {
+			return entry{}, err
+		}
+	}
+}
+
+// Load brings a live message back, envelope and metadata at once, its body when asked for.
+// Errors: ErrGone, ErrDamaged, those of the disk.
+func (s *Spool) Load(id message.ID) (*message.Message, error) {
+	e, err := s.find(id)
+	if err != nil {
+		return nil, fmt.Errorf("load message %s: %w", id, err)
+	}
+	m, err := s.segs.envelope(id, e.place())
+	if err != nil {
+		return nil, fmt.Errorf("load message %s: %w", id, err)
+	}
+	m.Due, m.Attempts, m.Queue = fromNanos(e.due), int(e.attempts), s.names.get(e.queue)
+	m.SetLoader(s)
+	return m, nil
+}
+
+// Body implements message.Body: the bytes of a live message as they were accepted, checked against their
+// checksum. Errors: ErrGone, ErrDamaged, those of the disk.
+func (s *Spool) Body(id message.ID) ([]byte, error) {
+	shard, h := s.table.lock(id)
+	e := shard.get(id, h)
+	if e == nil {
+		shard.Unlock()
+		return nil, fmt.Errorf("body of message %s: %w", id, ErrGone)
+	}
+	p := e.place()
+	shard.Unlock()
+	b, err := s.segs.body(id, p)
+	if err != nil {
+		return nil, fmt.Errorf("body of message %s: %w", id, err)
+	}
+	return b, nil
+}
+
+// frame reads the frame of id at off of segment seg, of which at most want bytes are known to be needed.
+func (g *segFile) frame(key segment.Key, id message.ID, kind segment.Kind, off, want int64) (segment.Frame, []byte, error) {
+	b := make([]byte, max(want, segment.FrameSize))
+	n, err := g.file.ReadAt(b, off)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return segment.Frame{}, nil, fmt.Errorf("segment %d: %w", g.num, err)
+	}
+	f, ok := key.ParseFrame(b[:n])
+	if !ok || f.ID != id || f.Kind != kind {
+		return f, nil, g.damage(off, "record header")
+	}
+	if need := segment.FrameSize + int64(f.Head); int64(n) < need {
+		if want >= need {
+			return f, nil, g.damage(off, "record is cut off")
+		}
+		return g.frame(key, id, kind, off, need)
+	}
+	if segment.Checksum(b[segment.FrameSize:][:f.Head]) != f.HeadCRC {
+		return f, nil, g.damage(off, "envelope")
+	}
+	return f, b[segment.FrameSize:n], nil
+}
+
+func (g *segFile) damage(off int64, what string) error {
+	return fmt.Errorf("%w: segment %d, offset %d: %s", ErrDamaged, g.num, off, what)
+}
+
+// envelope reads the message's latest envelope. Due, Attempts and Queue are those of that record.
+func (s *segments) envelope(id message.ID, p place) (*message.Message, error) {
+	num, off, kind, want := p.seg, int64(p.off), segment.Accept, segment.FrameSize+int64(p.head)
+	if p.upSeg != 0 {
+		num, off, kind, want = p.upSeg, int64(p.upOff), segment.Update, 1<<10
+	}
+	g, err := s.acquire(num)
+	if err != nil {
+		return nil, err
+	}
+	defer s.release(g)
+	f, b, err := g.frame(s.key, id, kind, off, want)
+	if err != nil {
+		return nil, err
+	}
+	var e segment.Envelope
+	if err := e.Decode(b[:f.Head]); err != nil {
+		return nil, g.damage(off, err.Error())
+	}
+	m, err := restore(id, &e)
+	if err != nil {
+		return nil, g.damage(off, err.Error())
+	}
+	m.Size = int(p.size)
+	return m, nil
+}
+
+// restore makes a message of an envelope.
+func restore(id message.ID, e *segment.Envelope) (*message.Message, error) {
+	m := &message.Message{
+		ID: id, Sender: mail.Restore(e.Sender), Meta: message.NewMeta(nil), Queue: e.Queue,
+		Created: fromNanos(e.Created), Due: fromNanos(e.Due), Attempts: int(e.Attempts), Size: int(e.Size),
+		LastResponse: e.LastResponse,
+	}
+	m.Recipients = make([]mail.Address, len(e.Recipients))
+	for i, r := range e.Recipients {
+		m.Recipients[i] = mail.Restore(r)
+	}
+	return m, m.Meta.UnmarshalJSON(e.Meta)
+}
+
+func (s *segments) body(id message.ID, p place) ([]byte, error) {
+	g, err := s.acquire(p.seg)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+		}
+		return nil, err
+	}
+	defer s.release(g)
+	want := segment.FrameSize + int64(p.head)
+	if !p.shared {
+		want += int64(p.size)
+	}
+	f, b, err := g.frame(s.key, id, segment.Accept, int64(p.off), want)
+	if err != nil {
+		return nil, err
+	}
+	if !p.shared {
+		return g.checked(b[f.Head:], f.Body, f.BodyCRC, int64(p.off))
+	}
+	var e segment.Envelope
+	if err := e.Decode(b[:f.Head]); err != nil || e.Behind > uint64(p.off) {
+		return nil, g.damage(int64(p.off), "envelope")
+	}
+	body := make([]byte, e.Size)
+	n, err := g.file.ReadAt(body, int64(p.off)-int64(e.Behind))
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("segment %d: %w", g.num, err)
+	}
+	return g.checked(body[:n], e.Size, e.ShareCRC, int64(p.off))
+}
+
+func (g *segFile) checked(body []byte, size, crc uint32, off int64) ([]byte, error) {
+	if uint32(len(body)) != size || segment.Checksum(body) != crc {
+		return nil, g.damage(off, "body")
+	}
+	return body, nil
+}
+
+// keep runs what must happen once in a while until the spool is closed.
+func (s *Spool) keep() {
+	defer s.keeper.Done()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.closed:
+			return
+		case <-tick.C:
+			s.housekeep()
+		}
+	}
+}
+
+// housekeep deletes dead segments, heals, and looks after the directory.
+func (s *Spool) housekeep() {
+	for _, num := range s.segs.dead(s.active.Load()) {
+		if err := s.segs.drop(num); err != nil {
+			s.log.Warn("spool: " + err.Error())
+			break
+		}
+	}
+	if err := s.sameDir(); err != nil {
+		s.health.fall(err)
+	} else if s.health.due() && s.commit.probe() == nil {
+		s.health.heal()
+	}
+	if s.health.full.Load() {
+		_ = s.health.restore()
+	}
+}
+
+// sameDir notices that the spool's directory was replaced while it is in use.
+func (s *Spool) sameDir() error {
+	st, err := s.cfg.FS.Stat(s.segs.dir)
+	if err != nil {
+		return fmt.Errorf("spool directory is gone: %w", err)
+	}
+	if st.Inode != s.inode {
+		return fmt.Errorf("spool directory %s was replaced while in use: stop, and put the old one back", s.segs.dir)
+	}
+	return nil
+}

@@ -1,0 +1,423 @@
+package spool
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"kumo/pkg/spool/internal/segment"
+)
+
+// Names below the spool's directory.
+const (
+	lockName    = "lock"
+	formatName  = "FORMAT"
+	logName     = "log"
+	reserveName = "reserve"
+)
+
+func (c Config) withDefaults() (Config, error) {
+	if c.Dir == "" {
+		return c, errors.New("spool has no directory")
+	}
+	dir, err := filepath.Abs(c.Dir)
+	if err != nil {
+		return c, err
+	}
+	c.Dir = dir
+	if c.FS == nil {
+		c.FS = OS{}
+	}
+	if c.SegmentSize == 0 {
+		c.SegmentSize = 64 << 20
+	}
+	c.SegmentSize = min(c.SegmentSize, 1<<30)
+	if c.Reserve == 0 {
+		c.Reserve = 1 << 20
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return c, nil
+}
+
+// Open takes the spool in cfg.Dir for this process and recovers what is in it; a directory that is empty or not
+// there becomes a new spool. Errors: *HeldError, a newer format, a place that mail must not be kept in, and those
+// of the disk. A cancelled ctx ends recovery at once; nothing was changed then.
+func Open(ctx context.Context, cfg Config) (*Spool, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	s := &Spool{cfg: cfg, log: cfg.Log, done: make(map[string]*doneOrder), closed: make(chan struct{})}
+	if err := s.open(ctx); err != nil {
+		s.unlock()
+		return nil, fmt.Errorf("open spool %s: %w", cfg.Dir, err)
+	}
+	return s, nil
+}
+
+func (s *Spool) open(ctx context.Context) error {
+	dir, fsys := s.cfg.Dir, s.cfg.FS
+	if err := prepare(fsys, dir, s.log); err != nil {
+		return err
+	}
+	if err := s.lock(); err != nil {
+		return err
+	}
+	key, err := openFormat(fsys, dir, s.log)
+	if err != nil {
+		return err
+	}
+	logDir := filepath.Join(dir, logName)
+	s.segs = newSegments(fsys, logDir, key)
+	st, err := fsys.Stat(logDir)
+	if err != nil {
+		return err
+	}
+	s.inode = st.Inode
+	return s.recover(ctx, key)
+}
+
+// recover reads the log and starts what writes it.
+func (s *Spool) recover(ctx context.Context, key segment.Key) error {
+	began := time.Now()
+	files, strays, err := listLog(s.cfg.FS, s.segs.dir)
+	if err != nil {
+		return err
+	}
+	if err := readHeaders(s.cfg.FS, s.segs, files); err != nil {
+		return err
+	}
+	s.found.Strays = strays
+	r := &replayer{
+		fsys: s.cfg.FS, dir: s.segs.dir, key: key, log: s.log, progress: s.cfg.Progress,
+		table: &s.table, names: &s.names, segs: s.segs, found: &s.found, done: s.done,
+	}
+	if err := r.run(ctx, files); err != nil {
+		return err
+	}
+	drop := r.settle()
+	prev, prevEnd, err := s.secureTail(files)
+	if err != nil {
+		return err
+	}
+	s.startCommitter(key, prev, prevEnd, files)
+	for _, id := range drop {
+		if err := s.tombstone(id, EndUndone); err != nil {
+			return err
+		}
+	}
+	s.found.Live, s.found.Took = s.table.len(), time.Since(began)
+	s.tellRecovery()
+	s.keeper.Add(1)
+	go s.keep()
+	return nil
+}
+
+// secureTail syncs the last segment: after a crash of the process alone, what recovery has read of it may stand in
+// the page cache only, and others will now rely on it.
+func (s *Spool) secureTail(files []logFile) (prev uint32, end int64, err error) {
+	for i := len(files) - 1; i >= 0; i-- {
+		if !files[i].ok && files[i].size <= segment.HeaderSize {
+			continue
+		}
+		num := files[i].num
+		f, err := s.cfg.FS.Open(s.segs.path(num), true)
+		if err != nil {
+			return 0, 0, fmt.Errorf("open segment %d: %w", num, err)
+		}
+		defer f.Close()
+		if err := f.Sync(); err != nil {
+			return 0, 0, fmt.Errorf("sync segment %d: %w", num, err)
+		}
+		return num, s.segs.byNum[num].end, s.cfg.FS.SyncDir(s.segs.dir)
+	}
+	return 0, 0, nil
+}
+
+func (s *Spool) startCommitter(key segment.Key, prev uint32, prevEnd int64, files []logFile) {
+	next := uint32(1)
+	if n := len(files); n > 0 {
+		next = files[n-1].num + 1
+	}
+	s.health = &health{
+		fsys: s.cfg.FS, path: filepath.Join(s.cfg.Dir, reserveName), size: s.cfg.Reserve, log: s.log,
+	}
+	if err := s.health.restore(); err != nil {
+		s.log.Warn("spool: starts without its reserve", "error", err)
+	}
+	c := &committer{
+		segs: s.segs, key: key, size: s.cfg.SegmentSize, now: s.cfg.Now, log: s.log, state: s.health,
+		moved: s.moved, cur: newBatch(), kick: make(chan struct{}, 1), ended: make(chan struct{}),
+		next: next, prev: prev, prevEnd: prevEnd, stats: &s.stats, activeNo: s.active.Store,
+	}
+	c.room = sync.NewCond(&c.mu)
+	s.commit = c
+	go c.run()
+}
+
+func (s *Spool) tellRecovery() {
+	f := &s.found
+	for _, d := range f.Damaged {
+		s.log.Error("spool: damaged record is set aside", "segment", d.Segment, "offset", d.Offset, "bytes", d.Length,
+			"id", d.ID, "record", d.Kind, "why", d.Why, "ended", d.Ended)
+	}
+	for _, name := range f.Strays {
+		s.log.Warn("spool: stray file is ignored", "path", filepath.Join(s.segs.dir, name))
+	}
+	s.log.Info("spool: recovered", "messages", f.Live, "segments", f.Segments, "bytes", f.Bytes, "torn_bytes", f.Torn,
+		"undone", f.Undone, "took", f.Took.Round(time.Millisecond))
+}
+
+// Close writes what is waiting, syncs, and gives the spool back. Calls that come later fail with ErrClosed.
+func (s *Spool) Close() error {
+	close(s.closed)
+	s.keeper.Wait()
+	s.commit.close()
+	s.segs.close(s.log)
+	s.unlock()
+	return nil
+}
+
+func (s *Spool) unlock() {
+	for _, l := range s.locks {
+		_ = l.Close()
+	}
+	s.locks = nil
+}
+
+// prepare makes the directories and refuses places that a spool must not be in.
+func prepare(fsys FS, dir string, log *slog.Logger) error {
+	if err := mkdirs(fsys, dir); err != nil {
+		return explain(err, dir)
+	}
+	sp, err := fsys.Space(dir)
+	if err != nil {
+		return err
+	}
+	switch sp.Type {
+	case "nfs", "smb":
+		return fmt.Errorf("file system is %s: locks and syncs cannot be relied on there: use a local disk", sp.Type)
+	case "tmpfs", "ramfs":
+		log.Warn("spool: file system is "+sp.Type+": mail is lost when the machine stops", "dir", dir)
+	}
+	if err := mkdirs(fsys, filepath.Join(dir, logName)); err != nil {
+		return explain(err, dir)
+	}
+	return nil
+}
+
+// mkdirs makes dir and its parents, each durable in the one above it.
+func mkdirs(fsys FS, dir string) error {
+	st, err := fsys.Stat(dir)
+	if err == nil {
+		if !st.Mode.IsDir() {
+			return fmt.Errorf("%s is not a directory", dir)
+		}
+		return nil
+	}
+	if !isMissing(err) {
+		return err
+	}
+	parent := filepath.Dir(dir)
+	if parent != dir {
+		if err := mkdirs(fsys, parent); err != nil {
+			return err
+		}
+	}
+	if err := fsys.Mkdir(dir); err != nil {
+		return err
+	}
+	return fsys.SyncDir(parent)
+}
+
+// explain adds who we are to a refusal of the system.
+func explain(err error, dir string) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%w: %s must belong to uid %d, which this process runs as", err, dir, os.Getuid())
+	}
+	return err
+}
+
+// lock takes the lock file and the directory: a lock file that somebody deletes does not let a second owner in.
+func (s *Spool) lock() error {
+	dir, fsys := s.cfg.Dir, s.cfg.FS
+	path := filepath.Join(dir, lockName)
+	if f, err := fsys.Create(path); err == nil {
+		_ = f.Close()
+	} else if !errors.Is(err, fs.ErrExist) {
+		return explain(err, dir)
+	}
+	for _, name := range []string{dir, path} {
+		l, err := fsys.Lock(name)
+		if errors.Is(err, ErrLocked) {
+			return &HeldError{Dir: dir, PID: lockOwner(fsys, path)}
+		}
+		if err != nil {
+			return explain(err, dir)
+		}
+		s.locks = append(s.locks, l)
+	}
+	f, err := fsys.Open(path, true)
+	if err != nil {
+		return explain(err, dir)
+	}
+	defer f.Close()
+	// The pid is for people and exit messages; a full disk must not keep the owner from starting.
+	if err := f.Truncate(0); err == nil {
+		_, err = f.WriteAt(0, []byte(strconv.Itoa(os.Getpid())+"\n"))
+		if err != nil {
+			s.log.Warn("spool: cannot write pid", "path", path, "error", err)
+		}
+	}
+	return nil
+}
+
+// lockOwner reads the pid from a lock file; 0 if there is none.
+func lockOwner(fsys FS, path string) int {
+	b, err := readSmall(fsys, path)
+	if err != nil {
+		return 0
+	}
+	pid, _ := strconv.Atoi(strings.TrimSpace(string(b)))
+	return pid
+}
+
+// readSmall reads a file of at most 4 KiB.
+func readSmall(fsys FS, path string) ([]byte, error) {
+	f, err := fsys.Open(path, false)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b := make([]byte, 4<<10)
+	n, err := f.ReadAt(b, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	return b[:n], nil
+}
+
+// openFormat reads the spool's version and key, and writes them for a new spool. A file that is damaged or missing
+// is made again from the segments, which all carry the key.
+func openFormat(fsys FS, dir string, log *slog.Logger) (segment.Key, error) {
+	path := filepath.Join(dir, formatName)
+	b, err := readSmall(fsys, path)
+	if err != nil && !isMissing(err) {
+		return segment.Key{}, explain(err, dir)
+	}
+	if err == nil {
+		key, perr := parseFormat(string(b))
+		if perr == nil {
+			return key, nil
+		}
+		if v := (*segment.VersionError)(nil); errors.As(perr, &v) {
+			return key, fmt.Errorf("%w: use the version of kumo that wrote it, or a later one", perr)
+		}
+		log.Warn("spool: format file is damaged and made again from the log", "path", path)
+	}
+	key, err := keyFromLog(fsys, filepath.Join(dir, logName))
+	if err != nil {
+		return key, err
+	}
+	if key.IsZero() {
+		key = newKey()
+	}
+	return key, writeFormat(fsys, dir, key)
+}
+
+func newKey() segment.Key {
+	var b [12]byte
+	_, _ = rand.Read(b[:])
+	return segment.Key{Mark: binary.LittleEndian.Uint32(b[:]) | 1, Salt: binary.LittleEndian.Uint64(b[4:])}
+}
+
+const formatText = "kumo spool, format %d\nkey %08x%016x\n"
+
+func formatFile(key segment.Key) string {
+	text := fmt.Sprintf(formatText, segment.Version, key.Mark, key.Salt)
+	return fmt.Sprintf("%scheck %08x\n", text, segment.Checksum([]byte(text)))
+}
+
+func parseFormat(text string) (segment.Key, error) {
+	var key segment.Key
+	var version, check uint32
+	_, err := fmt.Sscanf(text, formatText+"check %08x\n", &version, &key.Mark, &key.Salt, &check)
+	i := strings.Index(text, "check ")
+	if err != nil || i < 0 || segment.Checksum([]byte(text[:i])) != check {
+		return segment.Key{}, segment.ErrHeader
+	}
+	if version > segment.Version {
+		return segment.Key{}, &segment.VersionError{Have: version}
+	}
+	return key, nil
+}
+
+// keyFromLog finds the key in a segment's header; zero when there is no segment.
+func keyFromLog(fsys FS, dir string) (segment.Key, error) {
+	files, _, err := listLog(fsys, dir)
+	if err != nil {
+		return segment.Key{}, err
+	}
+	if err := readHeaders(fsys, newSegments(fsys, dir, segment.Key{}), files); err != nil {
+		return segment.Key{}, err
+	}
+	readable := 0
+	for _, l := range files {
+		if l.ok {
+			return l.header.Key, nil
+		}
+		if l.size > segment.HeaderSize {
+			readable++
+		}
+	}
+	if readable > 0 {
+		return segment.Key{}, fmt.Errorf("neither %s nor the header of any segment in %s can be read: restore one of them from a backup", formatName, dir)
+	}
+	return segment.Key{}, nil
+}
+
+// writeFormat replaces the format file in one step.
+func writeFormat(fsys FS, dir string, key segment.Key) error {
+	path, tmp := filepath.Join(dir, formatName), filepath.Join(dir, formatName+".new")
+	if err := fsys.Remove(tmp); err != nil && !isMissing(err) {
+		return err
+	}
+	f, err := fsys.Create(tmp)
+	if err != nil {
+		return explain(err, dir)
+	}
+	text := []byte(formatFile(key))
+	n, err := f.WriteAt(0, text)
+	if err == nil {
+		err = shortWrite(n, int64(len(text)))
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = fsys.Rename(tmp, path)
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return fsys.SyncDir(dir)
+}

@@ -1,0 +1,407 @@
+package spool
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"slices"
+	"time"
+
+	"kumo/pkg/message"
+	"kumo/pkg/spool/internal/segment"
+)
+
+// Recovery is what Open found in the log.
+type Recovery struct {
+	Live     int           `json:"live"`     // messages
+	Segments int           `json:"segments"` // files read
+	Bytes    int64         `json:"bytes"`    // read
+	Records  int64         `json:"records"`  // intact
+	Torn     int64         `json:"torn"`     // bytes behind the last record of the last segment: never acknowledged
+	Undone   int           `json:"undone"`   // messages of orders that were cut short; the orders are done again
+	Missing  []uint32      `json:"missing"`  // numbers of segments that are not there
+	Damaged  []DamagedPart `json:"damaged"`  // stretches that cannot be read
+	Strays   []string      `json:"strays"`   // files that do not belong here, ignored
+	Took     time.Duration `json:"took"`
+}
+
+// DamagedPart is a stretch of a segment that fails its checksums. It costs the record that it hits.
+type DamagedPart struct {
+	Segment uint32     `json:"segment"`
+	Offset  int64      `json:"offset"`
+	Length  int64      `json:"length"`
+	ID      message.ID `json:"id"`   // zero when not even that can be read
+	Kind    string     `json:"kind"` // of the record, "unknown" when not even that can be read
+	Why     string     `json:"why"`
+	Ended   bool       `json:"ended"` // the message has ended: nothing is lost
+}
+
+// replayer rebuilds the table from the log.
+type replayer struct {
+	fsys     FS
+	dir      string
+	key      segment.Key
+	log      *slog.Logger
+	progress func(done, total int64)
+
+	table *table
+	names *names
+	segs  *segments
+	found *Recovery
+	done  map[string]*doneOrder
+	// isDone asks elsewhere whether an order without an order-done record was completed all the same; may be nil.
+	isDone func(order string) bool
+
+	open    map[string]*openOrder
+	damaged map[message.ID][]int
+	brief   segment.Brief
+	cur     uint32
+	total   int64
+	read    int64
+	ticks   int
+}
+
+// openOrder is an order of which messages but not yet the completion were read.
+type openOrder struct {
+	count uint32
+	ids   []message.ID
+}
+
+// logFile is a segment before it is read.
+type logFile struct {
+	num    uint32
+	size   int64
+	header segment.Header
+	ok     bool // the header could be read
+}
+
+// listLog finds the segments of a log, in order, and everything that is none.
+func listLog(fsys FS, dir string) (files []logFile, strays []string, err error) {
+	entries, err := fsys.ReadDir(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, e := range entries {
+		num, ok := segNumber(e.Name)
+		if !ok || !e.Mode.IsRegular() {
+			strays = append(strays, e.Name)
+			continue
+		}
+		files = append(files, logFile{num: num})
+	}
+	slices.SortFunc(files, func(a, b logFile) int { return cmp.Compare(a.num, b.num) })
+	slices.Sort(strays)
+	return files, strays, nil
+}
+
+// readHeaders reads the size and header of each segment.
+func readHeaders(fsys FS, segs *segments, files []logFile) error {
+	for i := range files {
+		l := &files[i]
+		f, err := fsys.Open(segs.path(l.num), false)
+		if err != nil {
+			return fmt.Errorf("open segment %d: %w", l.num, err)
+		}
+		err = l.readHeader(f)
+		_ = f.Close()
+		if err != nil {
+			return fmt.Errorf("segment %s: %w", segs.path(l.num), err)
+		}
+	}
+	return nil
+}
+
+func (l *logFile) readHeader(f File) error {
+	var err error
+	if l.size, err = f.Size(); err != nil {
+		return err
+	}
+	b := make([]byte, segment.HeaderSize)
+	n, err := f.ReadAt(b, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	h, err := segment.ParseHeader(b[:n])
+	if v := (*segment.VersionError)(nil); errors.As(err, &v) {
+		return fmt.Errorf("%w: use the version of kumo that wrote it, or a later one", err)
+	}
+	l.header, l.ok = h, err == nil && h.Number == uint64(l.num)
+	return nil
+}
+
+// ends says how much of segment i counts: what its successor says, or for the last one its size.
+func ends(files []logFile, i int) (limit int64, known bool) {
+	for _, next := range files[i+1:] {
+		if next.ok {
+			if next.header.Prev == uint64(files[i].num) {
+				return next.header.PrevEnd, true
+			}
+			break
+		}
+	}
+	return files[i].size, false
+}
+
+// run reads the segments. They must have been opened by readHeaders.
+func (r *replayer) run(ctx context.Context, files []logFile) error {
+	r.open, r.damaged = make(map[string]*openOrder), make(map[message.ID][]int)
+	for _, l := range files {
+		r.total += l.size
+	}
+	for i, l := range files {
+		limit, known := ends(files, i)
+		if limit > l.size {
+			r.report(segment.Damage{Off: l.size, End: limit, Why: "file is shorter than it was"}, l.num)
+		}
+		r.gap(files, i)
+		g := r.segs.add(l.num, min(limit, l.size), nil)
+		end, err := r.replay(ctx, g, known || i < len(files)-1)
+		if err != nil {
+			return err
+		}
+		r.read += l.size - g.end
+		if i == len(files)-1 && end < g.end {
+			r.found.Torn = g.end - max(end, 0)
+			g.end = end
+		}
+	}
+	r.found.Segments = len(files)
+	return nil
+}
+
+// gap reports segments that stood between i and the one before it.
+func (r *replayer) gap(files []logFile, i int) {
+	if i == 0 || !files[i].ok || files[i].header.Prev == 0 {
+		return
+	}
+	prev := uint32(files[i].header.Prev)
+	before := files[i-1].num
+	if files[i-1].ok && prev > before && prev < files[i].num {
+		r.found.Missing = append(r.found.Missing, prev)
+		r.log.Error("spool: a segment is missing: its mail is lost", "segment", prev, "dir", r.dir)
+	}
+}
+
+// replay reads one segment and returns where its last intact record ends.
+func (r *replayer) replay(ctx context.Context, g *segFile, sealed bool) (int64, error) {
+	if g.end <= segment.HeaderSize {
+		return g.end, nil
+	}
+	f, err := r.segs.acquire(g.num)
+	if err != nil {
+		return 0, err
+	}
+	defer r.segs.release(f)
+	r.cur = g.num
+	start := r.read
+	scan := segment.Scanner{
+		Key: r.key, Limit: g.end,
+		Intact: func(rec segment.Record) error {
+			r.found.Records++
+			r.read = start + rec.Off
+			if r.ticks++; r.ticks%4096 == 0 {
+				r.tell()
+				if err := ctx.Err(); err != nil {
+					return err
+				}
+			}
+			return r.apply(rec)
+		},
+		Damaged: func(d segment.Damage) {
+			if d.End < g.end || sealed || d.Kind != 0 && !d.Cut {
+				r.report(d, g.num)
+			}
+		},
+	}
+	end, err := scan.Scan(f.file, segment.HeaderSize)
+	if err != nil {
+		return 0, fmt.Errorf("read segment %d: %w", g.num, err)
+	}
+	r.found.Bytes += g.end
+	r.read = start + g.end
+	r.tell()
+	return end, nil
+}
+
+func (r *replayer) tell() {
+	if r.progress != nil {
+		r.progress(r.read, r.total)
+	}
+}
+
+func (r *replayer) report(d segment.Damage, num uint32) {
+	r.found.Damaged = append(r.found.Damaged, DamagedPart{
+		Segment: num, Offset: d.Off, Length: d.End - d.Off, ID: d.ID, Kind: d.Kind.String(), Why: d.Why,
+	})
+	if d.Kind == segment.Accept {
+		r.damaged[d.ID] = append(r.damaged[d.ID], len(r.found.Damaged)-1)
+	}
+}
+
+func (r *replayer) apply(rec segment.Record) error {
+	var err error
+	switch rec.Kind {
+	case segment.Accept:
+		err = r.accept(rec)
+	case segment.Update:
+		err = r.update(rec)
+	case segment.Reschedule:
+		err = r.reschedule(rec)
+	case segment.End:
+		r.end(rec.ID)
+	case segment.OrderDone:
+		err = r.orderDone(rec)
+	}
+	if err != nil {
+		r.report(segment.Damage{Off: rec.Off, End: rec.Off + rec.Total(), Kind: rec.Kind, ID: rec.ID, Why: err.Error()}, r.cur)
+	}
+	return nil
+}
+
+func (r *replayer) accept(rec segment.Record) error {
+	b := &r.brief
+	if err := b.Decode(rec.Data); err != nil {
+		return err
+	}
+	r.end(rec.ID) // a copy of the same message stands earlier
+	e := entry{
+		id: rec.ID, created: b.Created, due: b.Due, seg: r.cur, off: uint32(rec.Off), head: rec.Head, size: b.Size,
+		queue: r.names.internBytes(b.Queue), attempts: clampAttempts(int(b.Attempts)),
+	}
+	if rec.Body != b.Size {
+		e.flags |= flagShared
+	}
+	shard, h := r.table.lock(rec.ID)
+	shard.put(e, h)
+	shard.Unlock()
+	r.segs.hold(r.cur, 1)
+	if len(b.Order) > 0 {
+		r.member(string(b.Order), rec.ID, b.Count)
+	}
+	return nil
+}
+
+// member notes a message of an order. An order whose messages are all there is complete even without its
+// order-done record: that one is damaged then.
+func (r *replayer) member(order string, id message.ID, count uint32) {
+	o := r.open[order]
+	if o == nil {
+		o = &openOrder{}
+		r.open[order] = o
+	}
+	o.count = count
+	o.ids = append(o.ids, id)
+}
+
+func (r *replayer) update(rec segment.Record) error {
+	b := &r.brief
+	if err := b.Decode(rec.Data); err != nil {
+		return err
+	}
+	queue := r.names.internBytes(b.Queue)
+	shard, h := r.table.lock(rec.ID)
+	defer shard.Unlock()
+	e := shard.get(rec.ID, h)
+	if e == nil {
+		return nil
+	}
+	if e.upSeg != 0 {
+		r.segs.hold(e.upSeg, -1)
+	}
+	r.segs.hold(r.cur, 1)
+	e.due, e.attempts, e.queue, e.upSeg, e.upOff = b.Due, clampAttempts(int(b.Attempts)), queue, r.cur, uint32(rec.Off)
+	return nil
+}
+
+func (r *replayer) reschedule(rec segment.Record) error {
+	due, attempts, err := segment.DecodeSchedule(rec.Data)
+	if err != nil {
+		return err
+	}
+	shard, h := r.table.lock(rec.ID)
+	defer shard.Unlock()
+	if e := shard.get(rec.ID, h); e != nil {
+		e.due, e.attempts = due, clampAttempts(int(attempts))
+	}
+	return nil
+}
+
+// end takes id out of the table.
+func (r *replayer) end(id message.ID) {
+	shard, h := r.table.lock(id)
+	e, ok := shard.remove(id, h)
+	shard.Unlock()
+	if ok {
+		r.segs.hold(e.seg, -1)
+		if e.upSeg != 0 {
+			r.segs.hold(e.upSeg, -1)
+		}
+	}
+	for _, i := range r.damaged[id] {
+		r.found.Damaged[i].Ended = true
+	}
+}
+
+// orderDone completes an order. Messages of an earlier try of it that was cut short are not part of it.
+func (r *replayer) orderDone(rec segment.Record) error {
+	order, ids, _, err := segment.DecodeOrderDone(rec.Data)
+	if err != nil {
+		return err
+	}
+	d := &doneOrder{seg: r.cur}
+	mine := make(map[message.ID]bool, len(ids))
+	for _, id := range ids {
+		d.ids = append(d.ids, id)
+		mine[id] = true
+	}
+	if o := r.open[order]; o != nil {
+		for _, id := range o.ids {
+			if !mine[id] {
+				r.end(id)
+				r.found.Undone++
+			}
+		}
+		delete(r.open, order)
+	}
+	if old := r.done[order]; old != nil {
+		r.segs.hold(old.seg, -1)
+	}
+	r.done[order] = d
+	r.segs.hold(r.cur, 1)
+	return nil
+}
+
+// settle decides about the orders that have no order-done record, and returns the messages to be dropped.
+func (r *replayer) settle() []message.ID {
+	var drop []message.ID
+	for order, o := range r.open {
+		switch {
+		case len(o.ids) >= int(o.count):
+			d := &doneOrder{ids: o.ids}
+			shard, h := r.table.lock(o.ids[0])
+			if e := shard.get(o.ids[0], h); e != nil {
+				d.seg = e.seg
+			}
+			shard.Unlock()
+			if d.seg != 0 {
+				r.segs.hold(d.seg, 1)
+				r.done[order] = d
+			}
+		case r.isDone != nil && r.isDone(order):
+		default:
+			drop = append(drop, o.ids...)
+		}
+	}
+	for _, id := range drop {
+		r.end(id)
+	}
+	r.found.Undone += len(drop)
+	return drop
+}
+
+// isMissing reports an error that says that a file is not there.
+func isMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) }

@@ -1,0 +1,223 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+
+	"kumo/pkg/spool/internal/segment"
+)
+
+// segFile is one segment of the log. live counts what still needs it: messages whose accept record or latest
+// update stands in it, and orders whose completion is known only from it.
+type segFile struct {
+	num  uint32
+	end  int64 // bytes that count
+	live int64
+	file File // nil when it is not open
+	refs int  // readers that use file now
+	used uint64
+}
+
+// segments is the set of segments in ascending order.
+type segments struct {
+	fsys FS
+	dir  string
+	key  segment.Key
+	max  int // files kept open
+
+	mu    sync.Mutex
+	list  []*segFile
+	byNum map[uint32]*segFile
+	open  int
+	clock uint64
+}
+
+const segSuffix = ".log"
+
+func segName(num uint32) string { return fmt.Sprintf("%010d%s", num, segSuffix) }
+
+// segNumber reads a segment's number from its name; false for names that are not ours.
+func segNumber(name string) (uint32, bool) {
+	digits, ok := strings.CutSuffix(name, segSuffix)
+	n, err := strconv.ParseUint(digits, 10, 32)
+	return uint32(n), ok && err == nil && n > 0 && segName(uint32(n)) == name
+}
+
+func newSegments(fsys FS, dir string, key segment.Key) *segments {
+	return &segments{fsys: fsys, dir: dir, key: key, max: 256, byNum: make(map[uint32]*segFile)}
+}
+
+func (s *segments) path(num uint32) string { return filepath.Join(s.dir, segName(num)) }
+
+// add appends a segment, which must have the greatest number so far. file may be nil.
+func (s *segments) add(num uint32, end int64, file File) *segFile {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := &segFile{num: num, end: end, file: file}
+	if file != nil {
+		s.open++
+	}
+	s.list = append(s.list, g)
+	s.byNum[num] = g
+	return g
+}
+
+// hold counts n things that need segment num (or, if negative, no longer need it).
+func (s *segments) hold(num uint32, n int64) {
+	s.mu.Lock()
+	if g := s.byNum[num]; g != nil {
+		g.live += n
+	}
+	s.mu.Unlock()
+}
+
+// acquire opens segment num for reading, or uses it where it is open. Give it back with release.
+func (s *segments) acquire(num uint32) (*segFile, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := s.byNum[num]
+	if g == nil {
+		return nil, fmt.Errorf("segment %d: %w", num, fs.ErrNotExist)
+	}
+	s.clock++
+	g.used = s.clock
+	if g.file == nil {
+		f, err := s.fsys.Open(s.path(num), false)
+		if err != nil {
+			return nil, fmt.Errorf("open segment %d: %w", num, err)
+		}
+		g.file = f
+		s.open++
+		s.evict(g)
+	}
+	g.refs++
+	return g, nil
+}
+
+// evict closes the file that was not used for longest when too many are open. The last segment, which may be the
+// one being written, stays.
+func (s *segments) evict(keep *segFile) {
+	if s.open <= s.max {
+		return
+	}
+	var oldest *segFile
+	for _, g := range s.list[:len(s.list)-1] {
+		if g != keep && g.file != nil && g.refs == 0 && (oldest == nil || g.used < oldest.used) {
+			oldest = g
+		}
+	}
+	if oldest != nil {
+		_ = oldest.file.Close()
+		oldest.file = nil
+		s.open--
+	}
+}
+
+func (s *segments) release(g *segFile) {
+	s.mu.Lock()
+	g.refs--
+	if g.refs == 0 && s.byNum[g.num] != g {
+		_ = g.file.Close()
+	}
+	s.mu.Unlock()
+}
+
+// dead returns the segments that nothing needs, oldest first: those that stand before the first one in use. Only a
+// prefix may go, because an end record must outlive the record that it ends. The segment active stays.
+func (s *segments) dead(active uint32) []uint32 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []uint32
+	for _, g := range s.list {
+		if g.live > 0 || g.num == active {
+			break
+		}
+		out = append(out, g.num)
+	}
+	return out
+}
+
+// drop deletes the first segment. The directory is synced before the next may go: were a later one gone and this
+// one back after a crash, mail that has ended would live again.
+func (s *segments) drop(num uint32) error {
+	if err := s.fsys.Remove(s.path(num)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("delete segment %d: %w", num, err)
+	}
+	if err := s.fsys.SyncDir(s.dir); err != nil {
+		return fmt.Errorf("delete segment %d: sync %s: %w", num, s.dir, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := s.byNum[num]
+	if g == nil {
+		return nil
+	}
+	delete(s.byNum, num)
+	s.list = s.list[1:]
+	if g.file != nil {
+		s.open--
+		if g.refs == 0 {
+			_ = g.file.Close()
+		}
+	}
+	return nil
+}
+
+// create makes the segment after the last one ready to be written: header on disk, directory entry on disk.
+func (s *segments) create(h segment.Header) (*segFile, error) {
+	num := uint32(h.Number)
+	f, err := s.fsys.Create(s.path(num))
+	if err != nil {
+		return nil, fmt.Errorf("create segment %d: %w", num, err)
+	}
+	err = initSegment(s.fsys, s.dir, f, h)
+	if err != nil {
+		_ = f.Close()
+		_ = s.fsys.Remove(s.path(num))
+		return nil, fmt.Errorf("create segment %d: %w", num, err)
+	}
+	return s.add(num, segment.HeaderSize, f), nil
+}
+
+func initSegment(fsys FS, dir string, f File, h segment.Header) error {
+	b := h.Append(nil)
+	if n, err := f.WriteAt(0, b); err != nil || n < int64(len(b)) {
+		return errors.Join(err, shortWrite(n, int64(len(b))))
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	return fsys.SyncDir(dir)
+}
+
+// count is how many segments there are and how many bytes they hold.
+func (s *segments) count() (n int, size int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, g := range s.list {
+		size += g.end
+	}
+	return len(s.list), size
+}
+
+// close closes all files. Nobody may use them any more.
+func (s *segments) close(log *slog.Logger) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, g := range s.list {
+		if g.file == nil {
+			continue
+		}
+		if err := g.file.Close(); err != nil {
+			log.Warn("close segment", "segment", g.num, "error", err)
+		}
+		g.file = nil
+	}
+	s.open = 0
+}

@@ -1,0 +1,249 @@
+package spool
+
+import (
+	"encoding/binary"
+	"sync"
+
+	"kumo/pkg/message"
+)
+
+// entry is what memory keeps of a live message: 64 bytes without a pointer, so that a million of them cost the
+// garbage collector nothing. Files are named by segment number, queues by their number in names.
+type entry struct {
+	id       message.ID
+	created  int64  // nanoseconds since 1970
+	due      int64  // nanoseconds since 1970, 0 is now
+	seg      uint32 // of the accept record
+	off      uint32
+	head     uint32 // length of the accept record's envelope
+	size     uint32 // of the body
+	upSeg    uint32 // of the latest update record; 0 when there is none
+	upOff    uint32
+	queue    uint32
+	attempts uint16
+	flags    uint8
+	pending  uint8 // updates that are not written yet
+}
+
+const (
+	flagIndexed uint8 = 1 << iota // the index has a row
+	flagShared                    // the body stands with another record of the segment
+)
+
+const (
+	shards    = 16
+	chunkSize = 512 // entries
+)
+
+// table finds entries by id: dense chunks of entries, and in front of them an open-addressed array of their numbers.
+type table struct {
+	shard [shards]tableShard
+}
+
+type tableShard struct {
+	sync.Mutex
+	slots  []uint32 // number of an entry + 1; 0 is empty
+	count  int
+	chunks []*[chunkSize]entry
+	used   uint32   // entries handed out from chunks
+	free   []uint32 // numbers of entries given back
+	_      [40]byte // keeps neighbours off one cache line
+}
+
+func hash(id message.ID) uint64 {
+	h := binary.LittleEndian.Uint64(id[:8])*0x9e3779b97f4a7c15 ^ binary.LittleEndian.Uint64(id[8:])
+	h ^= h >> 32
+	h *= 0xd6e8feb86659fd93
+	return h ^ h>>32
+}
+
+// lock returns the shard of id, locked, and the hash to use with it.
+func (t *table) lock(id message.ID) (*tableShard, uint64) {
+	h := hash(id)
+	s := &t.shard[h%shards]
+	s.Lock()
+	return s, h / shards
+}
+
+func (s *tableShard) at(n uint32) *entry { return &s.chunks[n/chunkSize][n%chunkSize] }
+
+// get returns the entry of id, nil if there is none. It may be used until the shard is unlocked.
+func (s *tableShard) get(id message.ID, h uint64) *entry {
+	if s.count == 0 {
+		return nil
+	}
+	mask := uint64(len(s.slots) - 1)
+	for i := h & mask; s.slots[i] != 0; i = (i + 1) & mask {
+		if e := s.at(s.slots[i] - 1); e.id == id {
+			return e
+		}
+	}
+	return nil
+}
+
+// put adds e, whose id must not be there.
+func (s *tableShard) put(e entry, h uint64) {
+	if (s.count+1)*4 > len(s.slots)*3 {
+		s.grow(max(16, len(s.slots)*2))
+	}
+	n := s.take()
+	*s.at(n) = e
+	s.place(n, h)
+	s.count++
+}
+
+func (s *tableShard) take() uint32 {
+	if k := len(s.free); k > 0 {
+		n := s.free[k-1]
+		s.free = s.free[:k-1]
+		return n
+	}
+	if int(s.used) == len(s.chunks)*chunkSize {
+		s.chunks = append(s.chunks, new([chunkSize]entry))
+	}
+	s.used++
+	return s.used - 1
+}
+
+func (s *tableShard) place(n uint32, h uint64) {
+	mask := uint64(len(s.slots) - 1)
+	i := h & mask
+	for s.slots[i] != 0 {
+		i = (i + 1) & mask
+	}
+	s.slots[i] = n + 1
+}
+
+func (s *tableShard) grow(size int) {
+	old := s.slots
+	s.slots = make([]uint32, size)
+	for _, n := range old {
+		if n != 0 {
+			s.place(n-1, hash(s.at(n-1).id)/shards)
+		}
+	}
+}
+
+// remove takes the entry of id out and returns it.
+func (s *tableShard) remove(id message.ID, h uint64) (entry, bool) {
+	if s.count == 0 {
+		return entry{}, false
+	}
+	mask := uint64(len(s.slots) - 1)
+	i := h & mask
+	for ; ; i = (i + 1) & mask {
+		if s.slots[i] == 0 {
+			return entry{}, false
+		}
+		if s.at(s.slots[i]-1).id == id {
+			break
+		}
+	}
+	n := s.slots[i] - 1
+	e := *s.at(n)
+	*s.at(n) = entry{}
+	s.count--
+	s.close(i, mask)
+	s.give(n)
+	return e, true
+}
+
+// close fills the gap at i by moving back those that follow it and are not in their own place.
+func (s *tableShard) close(i, mask uint64) {
+	for j := (i + 1) & mask; s.slots[j] != 0; j = (j + 1) & mask {
+		home := hash(s.at(s.slots[j]-1).id) / shards & mask
+		if (j-home)&mask >= (j-i)&mask {
+			s.slots[i] = s.slots[j]
+			i = j
+		}
+	}
+	s.slots[i] = 0
+}
+
+// give makes n available again; an empty shard gives all its memory back.
+func (s *tableShard) give(n uint32) {
+	if s.count > 0 || len(s.chunks) <= 1 {
+		s.free = append(s.free, n)
+		return
+	}
+	s.slots, s.chunks, s.free, s.used = nil, nil, nil, 0
+}
+
+// each calls f for every entry of the table. f sees copies and runs without a lock; entries that come or go
+// meanwhile may or may not be seen.
+func (t *table) each(f func(entry) bool) {
+	var page []entry
+	for i := range t.shard {
+		s := &t.shard[i]
+		for n := 0; ; n++ {
+			s.Lock()
+			if n >= len(s.chunks) {
+				s.Unlock()
+				break
+			}
+			page = append(page[:0], s.chunks[n][:]...)
+			s.Unlock()
+			for _, e := range page {
+				if !e.id.IsZero() && !f(e) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func (t *table) len() int {
+	n := 0
+	for i := range t.shard {
+		t.shard[i].Lock()
+		n += t.shard[i].count
+		t.shard[i].Unlock()
+	}
+	return n
+}
+
+// names numbers queue names, so that entries need no strings. Names are never forgotten: there are as many as
+// there were queues since the start.
+type names struct {
+	mu     sync.RWMutex
+	number map[string]uint32
+	name   []string
+}
+
+func (n *names) intern(s string) uint32 {
+	n.mu.RLock()
+	k, ok := n.number[s]
+	n.mu.RUnlock()
+	if ok {
+		return k
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if k, ok := n.number[s]; ok {
+		return k
+	}
+	if n.number == nil {
+		n.number = make(map[string]uint32)
+	}
+	k = uint32(len(n.name))
+	n.name = append(n.name, s)
+	n.number[s] = k
+	return k
+}
+
+func (n *names) get(k uint32) string {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	return n.name[k]
+}
+
+// internBytes is intern without a string for names that are known.
+func (n *names) internBytes(b []byte) uint32 {
+	n.mu.RLock()
+	k, ok := n.number[string(b)]
+	n.mu.RUnlock()
+	if ok {
+		return k
+	}
+	return n.intern(string(b))
+}
