@@ -44,17 +44,16 @@ func (p *Planner) explainPool(ctx context.Context, name string) (option.Resolved
 	if name != Unspecified {
 		return p.configs.EgressPool(ctx, name)
 	}
-	entries := []any{map[string]any{"name": Unspecified}}
-	return poolSchema.Resolve("make_egress_pool", reserved(map[string]any{"name": name, "entries": entries}))
+	entries := []PoolEntry{{Name: Unspecified, Weight: 1}}
+	return option.Resolved[Pool]{Value: Pool{Name: name, Entries: entries}, Trace: reserved}, nil
 }
 
 func (p *Planner) explainSource(ctx context.Context, name string) (option.Resolved[Source], error) {
 	if name != Unspecified {
 		return p.configs.EgressSource(ctx, name)
 	}
-	return sourceSchema.Resolve("make_egress_source", reserved(map[string]any{"name": name}))
+	return option.Resolved[Source]{Value: Source{Name: name}, Trace: reserved}, nil
 }
 
-func reserved(values map[string]any) option.Layer {
-	return option.NewLayer(values, option.Origin{Kind: option.KindDefault})
-}
+// reserved explains pool and source "unspecified": there is nothing to set.
+var reserved = option.Trace{{Name: "name", Value: Unspecified, Origin: option.Origin{Kind: option.KindDefault}}}

@@ -2,11 +2,11 @@ package egress
 
 import (
 	"context"
+	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
 	"kumo/pkg/dns"
-	"kumo/pkg/option"
 )
 
 // MXResolver finds the hosts of a domain (*dns.Resolver).
@@ -37,6 +37,7 @@ type Planner struct {
 	resolver MXResolver
 	now      func() time.Time
 	epoch    func() uint64
+	start    func() uint32 // where a new queue's round begins
 
 	pools   *memo[*poolState]
 	sources *memo[*Source]
@@ -63,6 +64,7 @@ func NewPlanner(cfg PlannerConfig) *Planner {
 		resolver: cfg.Resolver,
 		now:      cfg.Now,
 		epoch:    cfg.Epoch,
+		start:    rand.Uint32,
 		pools:    newMemo[*poolState](poolMemo),
 		sources:  newMemo[*Source](sourceMemo),
 		paths:    newMemo[*Path](pathMemo),
@@ -166,7 +168,8 @@ func (p *Planner) turnState(ctx context.Context, now time.Time, req *Request) (*
 	s.plans = make([]atomic.Pointer[planState], len(pool.entries))
 	if req.Turn != nil {
 		if old == nil {
-			req.Turn.begin()
+			// Anywhere: were it always at the first source, queues of one message would all use that one.
+			req.Turn.next.Store(p.start())
 		}
 		req.Turn.state.Store(s)
 	}
@@ -308,9 +311,3 @@ func (p *Planner) path(ctx context.Context, now time.Time, plan *Plan) (*Path, v
 		return &res.Value, until(now.Add(res.Value.RefreshInterval.Std())), nil
 	})
 }
-
-// Schemas of what the reserved names stand for, for explanations.
-var (
-	poolSchema   = option.SchemaOf[Pool]()
-	sourceSchema = option.SchemaOf[Source]()
-)

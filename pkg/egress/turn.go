@@ -33,10 +33,6 @@ func (s *turnState) current(now time.Time, req *Request) bool {
 // take is the position of the next message: each position once per round.
 func (t *Turn) take() uint32 { return t.next.Add(1) - 1 }
 
-// begin makes a queue's round start anywhere: were it always at the first source, queues of one message would all
-// use that one.
-func (t *Turn) begin() { t.next.Store(rand.Uint32()) }
-
 // maxOrder is the longest round that is written out.
 const maxOrder = 4096
 
