@@ -1,3 +1,25 @@
 // Package journal says what happened: one record for each fact about a message, written as JSON lines into zstd
-// segments.
+// segments, and read back from them.
+//
+//  1. A flow room calls Record. Every logger (one kumo.configure_local_logs each) that wants the type gets the record
+//     encoded, with the metadata and headers that it asks for, into the buffer of one of its streams: a directory and
+//     a suffix.
+//  2. The logger's writer (Run) takes the buffer twice a second, or as soon as 256 KiB are in it, compresses it and
+//     appends it to the open segment as one whole zstd frame with one write.
+//  3. A segment ends when it is full (max_file_size), old (max_segment_duration), or with the daemon; then it is synced
+//     and made read-only. FORMAT.md draws names, frames and lines.
+//  4. When the disk does not take a frame, the lines stay in memory and are written again later. Half of back_pressure
+//     full, Healthy asks for mail to be refused; full, Record waits: a fact about accepted mail is not dropped.
+//  5. Tail reads records in order, of our segments and of KumoMTA's, and follows an open segment frame by frame.
+//
+// Invariants: "one-line": a record is one JSON object on one line, without control characters, whatever a peer sent.
+// "whole-frames": the open segment ends with a whole frame at any moment, so that zstdcat reads it. "no-gap": records
+// reach the files in the order in which Record took them, and each of them, while the process lives: a segment that
+// is deleted, moved or truncated is replaced. "bounded": back_pressure limits the records that wait and their bytes.
+//
+// What a power cut can cost: up to five seconds of records (the time between syncs) and the frame that was being
+// written. The spool is the truth about mail; the journal tells its story. A crash of the process alone costs what had
+// not been written, half a second at most.
+//
+// Not done here: bounce classification, log hooks, templates, filters, and removing old segments.
 package journal
