@@ -13,7 +13,9 @@ const (
 )
 
 // WriteBody sends the message text after a 354, dot-stuffed (RFC 5321 4.5.2), with the end mark behind it; the reply to
-// "." is then to be read. timeout bounds each piece of at most 1 MiB.
+// "." is then to be read. timeout bounds each piece of at most 1 MiB. When the peer answers and closes before it has
+// the whole text, the error is nil and the reply waits for Read; a positive one must not be believed then, but Read
+// fails on it (KindEarly).
 //
 // Invariant "crlf-only": whatever body holds, no CR or LF leaves that is not part of CRLF. Intake has seen to it
 // already; a body that was changed since and holds a bare one is sent with CRLF in its place, for a peer that took
@@ -34,16 +36,24 @@ func (c *Conn) WriteBody(body []byte, timeout time.Duration) error {
 		tail = "\r\n.\r\n"
 	}
 	c.owed++
+	err := c.writeText(body, tail, dots, timeout)
+	if err == errLastWords { //nolint:errorlint // never wrapped
+		return nil
+	}
+	return err
+}
+
+func (c *Conn) writeText(body []byte, tail string, dots bool, timeout time.Duration) error {
 	switch {
-	case len(body) <= smallBody && !dots:
-		c.out = append(append(c.out[:0], body...), tail...)
-		err := c.write(".", c.out, timeout)
-		c.release()
-		return err
 	case dots:
 		return c.writeDots(body, tail, timeout)
+	case len(body) > smallBody:
+		return c.writeRaw(body, tail, timeout)
 	}
-	return c.writeRaw(body, tail, timeout)
+	c.out = append(append(c.out[:0], body...), tail...)
+	err := c.write(".", c.out, timeout)
+	c.release()
+	return err
 }
 
 // inspect finds out whether every CR and LF of b stands in a CRLF, and whether a line begins with a dot.
@@ -140,7 +150,7 @@ func (c *Conn) writeRaw(body []byte, tail string, timeout time.Duration) error {
 	}
 	both := net.Buffers{body, []byte(tail)}
 	if _, err := both.WriteTo(c.nc); err != nil {
-		return c.fail(ioError(".", err))
+		return c.writeFailed(".", err)
 	}
 	return nil
 }

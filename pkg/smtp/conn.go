@@ -18,6 +18,8 @@ const (
 
 	readBuffer = 4096
 	keepBuffer = 32 << 10 // a larger write buffer is given back after use
+
+	lastWords = time.Second // for a reply that may have come before the connection was closed
 )
 
 var (
@@ -25,6 +27,7 @@ var (
 	errManyLines = fmt.Errorf("a reply has more than %d lines", MaxReplyLines)
 	errMixed     = errors.New("the lines of a reply have different codes")
 	errEarly     = errors.New("the peer answered before it was asked")
+	errLastWords = errors.New("the peer closed the connection and left a reply")
 )
 
 // Conn is the client side of one SMTP connection. Commands are queued (Rset, Mail, Rcpt, Data) and sent together by
@@ -45,6 +48,7 @@ type Conn struct {
 	out    []byte // commands that wait for Flush
 	queued int    // commands in out
 	owed   int    // commands sent whose replies have not been read
+	cut    bool   // the peer closed before it had the whole message text
 
 	raw     syscall.RawConn // for Check; nil when sock is no socket of the system
 	peekFn  func(fd uintptr)
@@ -128,9 +132,25 @@ func (c *Conn) write(stage string, b []byte, timeout time.Duration) error {
 		return c.fail(ioError(stage, err))
 	}
 	if _, err := c.nc.Write(b); err != nil {
-		return c.fail(ioError(stage, err))
+		return c.writeFailed(stage, err)
 	}
 	return nil
+}
+
+// writeFailed ends the connection after a failed write, unless the peer has left a reply: a server that cannot bear
+// more of a message says so and closes. Then the error is nil, and Read gives the reply.
+func (c *Conn) writeFailed(stage string, err error) error {
+	e := ioError(stage, err)
+	if stage == "." && e.Kind == KindClosed {
+		if e := c.nc.SetReadDeadline(time.Now().Add(lastWords)); e == nil {
+			if n, _ := c.nc.Read(c.buf[c.w:]); n > 0 {
+				c.w += n
+				c.cut = true
+				return errLastWords
+			}
+		}
+	}
+	return c.fail(e)
 }
 
 // Read takes the next reply. The whole of it must come within timeout. stage, the command that it answers, becomes
@@ -180,6 +200,9 @@ func (c *Conn) read(stage string, timeout time.Duration, full bool) (Reply, erro
 		if !more {
 			break
 		}
+	}
+	if c.cut && r.Code < 400 {
+		return Reply{}, c.fail(&ConnError{Stage: stage, Kind: KindEarly, Err: errEarly})
 	}
 	c.owed--
 	r.Text = clean(c.text)

@@ -33,7 +33,7 @@ func (e *ConnError) Error() string {
 	case KindTimeout:
 		return e.Stage + ": timed out"
 	case KindClosed:
-		if errors.Is(e.Err, io.EOF) {
+		if errors.Is(e.Err, io.EOF) || errors.Is(e.Err, io.ErrClosedPipe) {
 			return e.Stage + ": the peer closed the connection"
 		}
 	case KindTLS:
