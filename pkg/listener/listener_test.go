@@ -26,10 +26,11 @@ type world struct {
 	subs    []message.Submission
 	records []journal.Record
 	ids     *message.IDSource
+	forget  bool // do not keep what came in
 
-	domainErr error                                                    // what ListenerDomain fails with
-	accept    func(context.Context, *message.Submission) error         // what Accept fails with
-	gate      func() *smtp.Error                                       // what Gate says
+	domainErr error                                                     // what ListenerDomain fails with
+	accept    func(context.Context, *message.Submission) error          // what Accept fails with
+	gate      func() *smtp.Error                                        // what Gate says
 	seen      func(ctx context.Context, conn *message.Meta, dom string) // called by ListenerDomain
 }
 
@@ -53,16 +54,19 @@ func (w *world) Accept(ctx context.Context, sub *message.Submission) ([]message.
 			return nil, err
 		}
 	}
+	var ids []message.ID
+	for range sub.Recipients {
+		ids = append(ids, w.ids.Next())
+	}
+	if w.forget {
+		return ids, nil
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	kept := *sub
 	kept.Data = append([]byte(nil), sub.Data...)
 	kept.Recipients = append(kept.Recipients[:0:0], sub.Recipients...)
 	w.subs = append(w.subs, kept)
-	var ids []message.ID
-	for range sub.Recipients {
-		ids = append(ids, w.ids.Next())
-	}
 	return ids, nil
 }
 
