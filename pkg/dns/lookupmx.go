@@ -56,14 +56,12 @@ func (r *Resolver) loadMX(ctx context.Context, name string) (*MX, time.Duration,
 	if local && len(addrs) > 0 && strings.IndexByte(name, '.') < 0 || isLocalhost(name) && r.hosts != nil {
 		return r.ownHost(name, minTTL), minTTL, nil
 	}
-	ctx, stop := context.WithTimeout(ctx, r.limits.MXTimeout)
-	defer stop()
-	select {
-	case r.slots <- struct{}{}:
-		defer func() { <-r.slots }()
-	case <-ctx.Done():
+	if !r.slot() {
 		return nil, 0, &Error{Name: name, Type: "MX", Kind: Temporary, Cause: errBusy}
 	}
+	defer func() { <-r.slots }()
+	ctx, stop := context.WithTimeout(ctx, r.limits.MXTimeout)
+	defer stop()
 	a, err := resolve(ctx, r.backend, name+".", dns.TypeMX)
 	var e *Error
 	switch {
@@ -78,6 +76,23 @@ func (r *Resolver) loadMX(ctx context.Context, name string) (*MX, time.Duration,
 		return nil, r.limits.MXNegativeTTL, err
 	}
 	return nil, r.limits.MXTransientTTL, err
+}
+
+// slot waits for its turn to look up an MX, as long as a lookup may take.
+func (r *Resolver) slot() bool {
+	select {
+	case r.slots <- struct{}{}:
+		return true
+	default:
+	}
+	timer := time.NewTimer(r.limits.MXTimeout)
+	defer timer.Stop()
+	select {
+	case r.slots <- struct{}{}:
+		return true
+	case <-timer.C:
+		return false
+	}
 }
 
 // errBusy is not kept: it says nothing about the domain.

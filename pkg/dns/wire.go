@@ -24,6 +24,8 @@ const (
 var (
 	errMismatch  = errors.New("the answer belongs to another question")
 	errTruncated = errors.New("the answer was cut off and TCP is not allowed (protocol udp)")
+	errEmpty     = errors.New("the answer holds a record without data")
+	errShort     = errors.New("the answer holds fewer records than it says")
 	errStrays    = errors.New("a flood of packets that are not the answer")
 	errCase      = errors.New("the answer does not repeat the letter case of the question")
 	errNoAnswer  = errors.New("no answer in time")
@@ -200,6 +202,14 @@ func (c *client) parse(wire []byte, q *dns.Msg) (*dns.Msg, error) {
 	msg := new(dns.Msg)
 	if err := msg.Unpack(wire); err != nil {
 		return nil, fmt.Errorf("the answer is malformed: %w", err)
+	}
+	if len(msg.Answer) != int(binary.BigEndian.Uint16(wire[6:])) {
+		return nil, errShort // the library takes what is there
+	}
+	for _, rr := range msg.Answer {
+		if rr.Header().Rdlength == 0 {
+			return nil, errEmpty // the library leaves such records blank
+		}
 	}
 	if msg.Id != q.Id || !msg.Response || msg.Opcode != dns.OpcodeQuery || len(msg.Question) > 1 {
 		return nil, errMismatch
