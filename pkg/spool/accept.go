@@ -24,6 +24,7 @@ type work struct {
 	json  []byte
 	cuts  []cut
 	recs  []rec
+	added []entry
 	parts [][]byte
 	size  int64 // of the whole: buf and the bodies of cuts
 }
@@ -36,18 +37,16 @@ type cut struct {
 
 // rec is one record of the call.
 type rec struct {
-	off, bodyOff int64 // from the begin of the call's records
-	head         int
-	body         []byte
-	crc          uint32
-	shared       bool
+	bodyOff int64 // from the begin of the call's records
+	body    []byte
+	crc     uint32
 }
 
 var workPool = sync.Pool{New: func() any { return new(work) }}
 
 func getWork() *work {
 	w := workPool.Get().(*work)
-	w.buf, w.cuts, w.recs, w.parts, w.size = w.buf[:0], w.cuts[:0], w.recs[:0], w.parts[:0], 0
+	w.buf, w.cuts, w.recs, w.added, w.parts, w.size = w.buf[:0], w.cuts[:0], w.recs[:0], w.added[:0], w.parts[:0], 0
 	return w
 }
 
@@ -98,18 +97,21 @@ func (s *Spool) accept(order string, ms []*message.Message) (uint32, error) {
 			return 0, fmt.Errorf("store message %s: %w", m.ID, err)
 		}
 	}
-	count := int64(len(ms))
+	orders := int64(0)
 	if order != "" {
 		w.addDone(s.commit.key, order, ms)
-		count++
+		orders = 1
 	}
-	if count == 0 {
+	if w.size == 0 {
 		return 0, nil
 	}
 	if w.size > maxAccept {
 		return 0, fmt.Errorf("store %d messages of %d bytes: %w", len(ms), w.size, ErrTooBig)
 	}
-	b, off, err := s.commit.enqueue(w.size, count, w.split()...)
+	for i, m := range ms {
+		w.added[i].queue = s.names.intern(m.Queue)
+	}
+	b, err := s.commit.enqueue(w.split(), w.size, w.added, orders)
 	if err != nil {
 		return 0, err
 	}
@@ -117,25 +119,21 @@ func (s *Spool) accept(order string, ms []*message.Message) (uint32, error) {
 	if b.err != nil {
 		return 0, b.err
 	}
-	for i, m := range ms {
-		s.insert(m, &w.recs[i], b.seg, b.base+off)
+	for _, m := range ms {
 		m.SetLoader(s)
 	}
 	s.stats.accepted.Add(int64(len(ms)))
 	return b.seg, nil
 }
 
-func (s *Spool) insert(m *message.Message, r *rec, seg uint32, base int64) {
-	e := entry{
-		id: m.ID, created: nanos(m.Created), due: nanos(m.Due), seg: seg, off: uint32(base + r.off), head: uint32(r.head),
-		size: uint32(len(r.body)), queue: s.names.intern(m.Queue), attempts: clampAttempts(m.Attempts),
+// placed takes messages that are on disk into the table.
+func (s *Spool) placed(added []entry, seg uint32, end int64) {
+	for i := range added {
+		shard, h := s.table.lock(added[i].id)
+		shard.put(added[i], h)
+		shard.Unlock()
 	}
-	if r.shared {
-		e.flags |= flagShared
-	}
-	shard, h := s.table.lock(m.ID)
-	shard.put(e, h)
-	shard.Unlock()
+	s.index.placed(added, seg, end)
 }
 
 // clampAttempts fits n into an entry: no schedule makes 65,535 attempts.
@@ -150,32 +148,38 @@ func (w *work) add(key segment.Key, order string, i, n int, m *message.Message) 
 	if len(body) > segment.MaxBody {
 		return fmt.Errorf("%d bytes: %w", len(body), ErrTooBig)
 	}
-	r := rec{off: w.size, body: body}
+	r := rec{body: body}
+	e := entry{
+		id: m.ID, created: nanos(m.Created), due: nanos(m.Due), off: uint32(w.size), size: uint32(len(body)),
+		attempts: clampAttempts(m.Attempts),
+	}
 	at := len(w.buf)
 	w.buf = segment.Reserve(w.buf)
 	behind := uint64(0)
 	if k := len(w.recs) - 1; k >= 0 && same(w.recs[k].body, body) {
-		r.shared, r.bodyOff, r.crc = true, w.recs[k].bodyOff, w.recs[k].crc
-		behind = uint64(r.off - r.bodyOff)
+		r.bodyOff, r.crc = w.recs[k].bodyOff, w.recs[k].crc
+		behind = uint64(w.size - r.bodyOff)
+		e.flags |= flagShared
 	} else {
 		r.crc = segment.Checksum(body)
 	}
 	if err := w.envelope(m, len(body), behind, r.crc, order, i, n); err != nil {
 		return err
 	}
-	r.head = len(w.buf) - at - segment.FrameSize
-	if r.head > segment.MaxHead {
-		return fmt.Errorf("envelope of %d bytes: %w", r.head, ErrTooBig)
+	head := len(w.buf) - at - segment.FrameSize
+	if head > segment.MaxHead {
+		return fmt.Errorf("envelope of %d bytes: %w", head, ErrTooBig)
 	}
-	w.size += int64(len(w.buf) - at)
-	if r.shared {
+	e.head = uint32(head)
+	w.size += segment.FrameSize + int64(head)
+	if behind != 0 {
 		key.Seal(w.buf, at, segment.Accept, m.ID, 0, 0)
 	} else {
 		key.Seal(w.buf, at, segment.Accept, m.ID, uint32(len(body)), r.crc)
 		r.bodyOff = w.size
 		w.body(body)
 	}
-	w.recs = append(w.recs, r)
+	w.recs, w.added = append(w.recs, r), append(w.added, e)
 	return nil
 }
 

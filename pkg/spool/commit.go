@@ -30,15 +30,15 @@ type batch struct {
 	fixes []fix
 
 	parts  [][]byte
-	bytes  int64 // of parts
-	count  int64 // messages and orders in parts
-	waits  bool  // somebody waits for a sync
-	force  bool  // somebody waits for the write
-	probe  bool  // somebody asks whether the disk works
+	bytes  int64   // of parts
+	added  []entry // messages in parts; off counts from their begin
+	orders int64   // order-done records in parts
+	waits  bool    // somebody waits for a sync
+	force  bool    // somebody waits for the write
+	probe  bool    // somebody asks whether the disk works
 	done   chan struct{}
 	err    error
 	seg    uint32
-	base   int64 // offset of parts in the segment
 	filled time.Time
 }
 
@@ -57,6 +57,8 @@ type committer struct {
 	now   func() time.Time
 	log   *slog.Logger
 	state *health
+	// placed takes over the messages of a batch that is on disk; the log now ends at seg, end.
+	placed func(added []entry, seg uint32, end int64)
 	// moved tells the table where an update record stands; pending if it was waiting to be told.
 	moved func(id message.ID, seg, off uint32, pending bool)
 
@@ -64,7 +66,7 @@ type committer struct {
 	cur    *batch
 	room   *sync.Cond // cur was taken
 	closed bool
-	spare  [][]byte // for the next batch's parts
+	kept   batch // whose parts and added the next batch can use
 	kick   chan struct{}
 	ended  chan struct{}
 
@@ -84,28 +86,32 @@ type committer struct {
 
 func newBatch() *batch { return &batch{done: make(chan struct{})} }
 
-// enqueue adds the records of one Accept call, which are parts of altogether n bytes, and returns the batch that
-// they went into and their offset in its parts.
-func (c *committer) enqueue(n, count int64, parts ...[]byte) (*batch, int64, error) {
+// enqueue adds the records of one Accept call: parts of altogether n bytes, the entries of their messages with
+// offsets in those bytes, and how many order-done records are among them. It returns the batch that they went into.
+func (c *committer) enqueue(parts [][]byte, n int64, added []entry, orders int64) (*batch, error) {
 	c.mu.Lock()
 	for c.cur.bytes > 0 && c.cur.bytes+n > batchBytes && !c.closed {
 		c.room.Wait()
 	}
 	if c.closed {
 		c.mu.Unlock()
-		return nil, 0, ErrClosed
+		return nil, ErrClosed
 	}
-	b, off := c.cur, c.cur.bytes
+	b := c.cur
+	for i := range added {
+		added[i].off += uint32(b.bytes)
+	}
 	b.parts = append(b.parts, parts...)
+	b.added = append(b.added, added...)
 	b.bytes += n
-	b.count += count
+	b.orders += orders
 	first := !b.waits
 	b.waits = true
 	c.mu.Unlock()
 	if first {
 		c.wake()
 	}
-	return b, off, nil
+	return b, nil
 }
 
 // lazily runs add, which appends a record to the lazy bytes of the batch.
@@ -201,7 +207,8 @@ func (c *committer) take() (b *batch, wait time.Duration, last bool) {
 		}
 	}
 	c.cur = newBatch()
-	c.cur.parts, c.spare = c.spare, nil
+	c.cur.parts, c.cur.added = c.kept.parts, c.kept.added
+	c.kept = batch{}
 	c.room.Broadcast()
 	return b, 0, c.closed
 }
@@ -238,12 +245,13 @@ func (c *committer) commit(b *batch, last bool) {
 	if err != nil {
 		c.fail(b, err)
 	}
-	spare := b.parts
-	b.parts = nil
+	kept := batch{parts: b.parts, added: b.added[:0]}
+	b.parts, b.added = nil, nil
 	close(b.done)
-	clear(spare)
+	clear(kept.parts)
+	kept.parts = kept.parts[:0]
 	c.mu.Lock()
-	c.spare = spare[:0]
+	c.kept = kept
 	c.mu.Unlock()
 }
 
@@ -335,11 +343,17 @@ func (c *committer) rollback(g *segFile) bool {
 // place makes the written batch part of the log.
 func (c *committer) place(b *batch, g *segFile, size int64, sync bool) {
 	from := g.end
-	b.seg, b.base = g.num, from+int64(len(b.lazy))
+	base := uint32(from) + uint32(len(b.lazy))
+	for i := range b.added {
+		b.added[i].seg = g.num
+		b.added[i].off += base
+	}
+	b.seg = g.num
 	c.segs.mu.Lock()
 	g.end += size
-	g.live += b.count
+	g.live += int64(len(b.added)) + b.orders
 	c.segs.mu.Unlock()
+	c.placed(b.added, g.num, g.end)
 	for _, f := range b.fixes {
 		c.moved(f.id, g.num, uint32(from)+uint32(f.off), !f.old)
 	}
@@ -414,7 +428,7 @@ func (c *committer) fail(b *batch, err error) {
 		c.redo.fixes = append(c.redo.fixes, f)
 	}
 	c.stats.failures.Add(1)
-	lazyOnly := b.count == 0
+	lazyOnly := b.bytes == 0
 	again := c.state.failed(err, lazyOnly)
 	if lazyOnly && !again {
 		c.retryAt = time.Now().Add(retryWait)

@@ -199,6 +199,20 @@ func (o *osFile) write(off int64, bufs [][]byte) (int, error) {
 	return retry(func() (int, error) { return unix.Pwritev(o.fd, bufs, off) })
 }
 
+// Locked reports whether another process holds the lock of name.
+func (OS) Locked(name string) (bool, error) {
+	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return false, &fs.PathError{Op: "open", Path: name, Err: err}
+	}
+	defer unix.Close(fd)
+	_, err = retry(func() (int, error) { return 0, unix.Flock(fd, unix.LOCK_SH|unix.LOCK_NB) })
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return true, nil
+	}
+	return false, err
+}
+
 // skip is what is left of bufs after n bytes; the bufs themselves are not changed but for the array's elements.
 func skip(bufs [][]byte, n int) [][]byte {
 	for len(bufs) > 0 && n >= len(bufs[0]) {

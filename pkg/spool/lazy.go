@@ -22,11 +22,12 @@ func (s *Spool) Update(m *message.Message) error {
 		return fmt.Errorf("update message %s: envelope of %d bytes: %w", m.ID, len(w.buf), ErrTooBig)
 	}
 	s.commit.key.Seal(w.buf, 0, segment.Update, m.ID, 0, 0)
-	crowded := false
+	crowded, indexed := false, false
 	ok := s.change(m.ID, func(e *entry) {
 		e.due, e.attempts, e.queue = nanos(m.Due), clampAttempts(m.Attempts), s.names.intern(m.Queue)
 		e.pending++
 		crowded = e.pending > 200
+		indexed = e.flags&flagIndexed != 0
 	})
 	if !ok {
 		return fmt.Errorf("update message %s: %w", m.ID, ErrGone)
@@ -35,6 +36,9 @@ func (s *Spool) Update(m *message.Message) error {
 		b.fixes = append(b.fixes, fix{id: m.ID, off: len(b.lazy)})
 		b.lazy = append(b.lazy, w.buf...)
 	})
+	if indexed {
+		s.index.touch(m.ID)
+	}
 	if err == nil && crowded {
 		err = s.commit.flush(false)
 	}
@@ -45,9 +49,16 @@ func (s *Spool) Update(m *message.Message) error {
 // for. Errors: ErrGone, ErrClosed.
 func (s *Spool) Reschedule(id message.ID, due time.Time, attempts int) error {
 	n := clampAttempts(attempts)
-	ok := s.change(id, func(e *entry) { e.due, e.attempts = nanos(due), n })
+	indexed := false
+	ok := s.change(id, func(e *entry) {
+		e.due, e.attempts = nanos(due), n
+		indexed = e.flags&flagIndexed != 0
+	})
 	if !ok {
 		return fmt.Errorf("reschedule message %s: %w", id, ErrGone)
+	}
+	if indexed {
+		s.index.touch(id)
 	}
 	return s.commit.lazily(func(b *batch) {
 		at := len(b.lazy)
@@ -81,6 +92,9 @@ func (s *Spool) End(id message.ID, why Ending) error {
 	if e.upSeg != 0 {
 		s.segs.hold(e.upSeg, -1)
 	}
+	if e.flags&flagIndexed != 0 {
+		s.index.touch(id)
+	}
 	s.stats.ended.Add(1)
 	return s.tombstone(id, why)
 }
@@ -95,9 +109,9 @@ func (s *Spool) tombstone(id message.ID, why Ending) error {
 
 // moved notes where the latest update record of id stands.
 func (s *Spool) moved(id message.ID, seg, off uint32, pending bool) {
-	old := uint32(0)
+	old, indexed := uint32(0), false
 	ok := s.change(id, func(e *entry) {
-		old = e.upSeg
+		old, indexed = e.upSeg, e.flags&flagIndexed != 0
 		e.upSeg, e.upOff = seg, off
 		if pending && e.pending > 0 {
 			e.pending--
@@ -105,6 +119,9 @@ func (s *Spool) moved(id message.ID, seg, off uint32, pending bool) {
 	})
 	if !ok {
 		return
+	}
+	if indexed {
+		s.index.touch(id)
 	}
 	s.segs.hold(seg, 1)
 	if old != 0 {

@@ -25,6 +25,8 @@ const (
 	formatName  = "FORMAT"
 	logName     = "log"
 	reserveName = "reserve"
+	ordersName  = "orders.db"
+	indexName   = "index.db"
 )
 
 func (c Config) withDefaults() (Config, error) {
@@ -65,6 +67,9 @@ func Open(ctx context.Context, cfg Config) (*Spool, error) {
 	}
 	s := &Spool{cfg: cfg, log: cfg.Log, done: make(map[string]*doneOrder), closed: make(chan struct{})}
 	if err := s.open(ctx); err != nil {
+		if s.orders != nil {
+			_ = s.orders.Close()
+		}
 		s.unlock()
 		return nil, fmt.Errorf("open spool %s: %w", cfg.Dir, err)
 	}
@@ -79,6 +84,11 @@ func (s *Spool) open(ctx context.Context) error {
 	if err := s.lock(); err != nil {
 		return err
 	}
+	if s.cfg.Owned != nil {
+		if err := s.cfg.Owned(); err != nil {
+			return err
+		}
+	}
 	key, err := openFormat(fsys, dir, s.log)
 	if err != nil {
 		return err
@@ -90,7 +100,28 @@ func (s *Spool) open(ctx context.Context) error {
 		return err
 	}
 	s.inode = st.Inode
+	if !s.cfg.NoIndex {
+		if err := s.openOrders(ctx); err != nil {
+			return err
+		}
+	}
 	return s.recover(ctx, key)
+}
+
+// openOrders opens orders.db. One that cannot be read is set aside: its orders are lost, the mail is not.
+func (s *Spool) openOrders(ctx context.Context) error {
+	var err error
+	path := filepath.Join(s.cfg.Dir, ordersName)
+	if s.orders, err = OpenOrders(ctx, s.cfg.Dir); err == nil || !isCorrupt(err) {
+		return err
+	}
+	s.log.Error("spool: orders cannot be read and are set aside: those that were waiting are not carried out",
+		"path", path+".damaged", "error", err)
+	if err := setAside(path); err != nil {
+		return err
+	}
+	s.orders, err = OpenOrders(ctx, s.cfg.Dir)
+	return err
 }
 
 // recover reads the log and starts what writes it.
@@ -108,6 +139,9 @@ func (s *Spool) recover(ctx context.Context, key segment.Key) error {
 		fsys: s.cfg.FS, dir: s.segs.dir, key: key, log: s.log, progress: s.cfg.Progress,
 		table: &s.table, names: &s.names, segs: s.segs, found: &s.found, done: s.done,
 	}
+	if s.orders != nil {
+		r.isDone = s.orders.isDone
+	}
 	if err := r.run(ctx, files); err != nil {
 		return err
 	}
@@ -115,6 +149,9 @@ func (s *Spool) recover(ctx context.Context, key segment.Key) error {
 	prev, prevEnd, err := s.secureTail(files)
 	if err != nil {
 		return err
+	}
+	if !s.cfg.NoIndex {
+		s.index = &index{s: s, path: indexPath(s.cfg.Dir), log: s.log, seg: prev, end: prevEnd}
 	}
 	s.startCommitter(key, prev, prevEnd, files)
 	for _, id := range drop {
@@ -126,6 +163,9 @@ func (s *Spool) recover(ctx context.Context, key segment.Key) error {
 	s.tellRecovery()
 	s.keeper.Add(1)
 	go s.keep()
+	if s.index != nil {
+		s.keeper.Go(s.index.run)
+	}
 	return nil
 }
 
@@ -163,7 +203,7 @@ func (s *Spool) startCommitter(key segment.Key, prev uint32, prevEnd int64, file
 	}
 	c := &committer{
 		segs: s.segs, key: key, size: s.cfg.SegmentSize, now: s.cfg.Now, log: s.log, state: s.health,
-		moved: s.moved, cur: newBatch(), kick: make(chan struct{}, 1), ended: make(chan struct{}),
+		placed: s.placed, moved: s.moved, cur: newBatch(), kick: make(chan struct{}, 1), ended: make(chan struct{}),
 		next: next, prev: prev, prevEnd: prevEnd, stats: &s.stats, activeNo: s.active.Store,
 	}
 	c.room = sync.NewCond(&c.mu)
@@ -186,12 +226,16 @@ func (s *Spool) tellRecovery() {
 
 // Close writes what is waiting, syncs, and gives the spool back. Calls that come later fail with ErrClosed.
 func (s *Spool) Close() error {
+	s.commit.close()
 	close(s.closed)
 	s.keeper.Wait()
-	s.commit.close()
+	var err error
+	if s.orders != nil {
+		err = s.orders.Close()
+	}
 	s.segs.close(s.log)
 	s.unlock()
-	return nil
+	return err
 }
 
 func (s *Spool) unlock() {

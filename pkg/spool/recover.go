@@ -56,6 +56,12 @@ type replayer struct {
 	// isDone asks elsewhere whether an order without an order-done record was completed all the same; may be nil.
 	isDone func(order string) bool
 
+	// A reader replays only what stands behind its index's checkpoint: from segment fromSeg, offset fromOff. orphan is
+	// told about records of messages that were accepted before.
+	fromSeg uint32
+	fromOff int64
+	orphan  func(kind segment.Kind, id message.ID, e entry)
+
 	open    map[string]*openOrder
 	damaged map[message.ID][]int
 	brief   segment.Brief
@@ -159,6 +165,9 @@ func (r *replayer) run(ctx context.Context, files []logFile) error {
 		}
 		r.gap(files, i)
 		g := r.segs.add(l.num, min(limit, l.size), nil)
+		if l.num < r.fromSeg {
+			continue
+		}
 		end, err := r.replay(ctx, g, known || i < len(files)-1)
 		if err != nil {
 			return err
@@ -217,7 +226,11 @@ func (r *replayer) replay(ctx context.Context, g *segFile, sealed bool) (int64, 
 			}
 		},
 	}
-	end, err := scan.Scan(f.file, segment.HeaderSize)
+	from := int64(segment.HeaderSize)
+	if g.num == r.fromSeg {
+		from = max(from, min(r.fromOff, g.end))
+	}
+	end, err := scan.Scan(f.file, from)
 	if err != nil {
 		return 0, fmt.Errorf("read segment %d: %w", g.num, err)
 	}
@@ -307,6 +320,9 @@ func (r *replayer) update(rec segment.Record) error {
 	defer shard.Unlock()
 	e := shard.get(rec.ID, h)
 	if e == nil {
+		if r.orphan != nil {
+			r.orphan(segment.Update, rec.ID, entry{due: b.Due, attempts: clampAttempts(int(b.Attempts)), queue: queue, upSeg: r.cur, upOff: uint32(rec.Off)})
+		}
 		return nil
 	}
 	if e.upSeg != 0 {
@@ -326,6 +342,8 @@ func (r *replayer) reschedule(rec segment.Record) error {
 	defer shard.Unlock()
 	if e := shard.get(rec.ID, h); e != nil {
 		e.due, e.attempts = due, clampAttempts(int(attempts))
+	} else if r.orphan != nil {
+		r.orphan(segment.Reschedule, rec.ID, entry{due: due, attempts: clampAttempts(int(attempts))})
 	}
 	return nil
 }
@@ -340,6 +358,8 @@ func (r *replayer) end(id message.ID) {
 		if e.upSeg != 0 {
 			r.segs.hold(e.upSeg, -1)
 		}
+	} else if r.orphan != nil {
+		r.orphan(segment.End, id, entry{})
 	}
 	for _, i := range r.damaged[id] {
 		r.found.Damaged[i].Ended = true

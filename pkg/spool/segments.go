@@ -30,6 +30,8 @@ type segments struct {
 	dir  string
 	key  segment.Key
 	max  int // files kept open
+	// discover takes segments that nobody added: those of another process.
+	discover bool
 
 	mu    sync.Mutex
 	list  []*segFile
@@ -82,6 +84,10 @@ func (s *segments) acquire(num uint32) (*segFile, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g := s.byNum[num]
+	if g == nil && s.discover {
+		g = &segFile{num: num}
+		s.list, s.byNum[num] = append(s.list, g), g
+	}
 	if g == nil {
 		return nil, fmt.Errorf("segment %d: %w", num, fs.ErrNotExist)
 	}

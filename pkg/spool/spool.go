@@ -52,6 +52,10 @@ type Config struct {
 	Log *slog.Logger     // nil is slog.Default()
 	Now func() time.Time // nil is time.Now
 
+	// Owned, if not nil, is called once the spool belongs to this process, before anything is recovered. Its error
+	// ends Open.
+	Owned func() error
+
 	// Progress, if not nil, is told during recovery how many bytes of how many have been read.
 	Progress func(done, total int64)
 }
@@ -66,6 +70,8 @@ type Spool struct {
 	segs   *segments
 	commit *committer
 	health *health
+	index  *index // nil when there is none
+	orders *Orders
 	stats  counters
 	found  Recovery
 	active atomic.Uint32 // number of the segment in use
