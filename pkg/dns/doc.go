@@ -4,8 +4,7 @@
 // A lookup:
 //
 //  1. The name is made canonical: A-labels, lower case, always asked for with the root dot. Literals need no lookup.
-//  2. The cache answers, failures included; else one goroutine per name asks, and everybody who wants that name waits
-//     for it.
+//  2. The cache answers, failures included; else the first who wants a name asks, and the others wait for that answer.
 //  3. localhost and the hosts file come before DNS for addresses. A name with dots is asked for its MX first, because
 //     the machine's own name usually stands in that file and its mail may live elsewhere; when DNS has none, or does
 //     not answer, the hosts file's word holds.

@@ -19,8 +19,8 @@ import (
 //
 // A hit in the cache costs no allocation when domain is in lower case. The error is *Error, or ctx's.
 func (r *Resolver) LookupMX(ctx context.Context, domain string) (*MX, error) {
-	if mx, err, ok := r.mx.peek(domain); ok {
-		return mx, err
+	if mx, ok := r.mx.Get(domain); ok {
+		return mx, nil
 	}
 	t, err := parseTarget(domain)
 	if err != nil {
@@ -29,11 +29,11 @@ func (r *Resolver) LookupMX(ctx context.Context, domain string) (*MX, error) {
 	if t.name == "" {
 		return literalMX(domain, t), nil
 	}
-	mx, err := r.mx.get(ctx, t.name, func(ctx context.Context) (*MX, time.Duration, error) { return r.loadMX(ctx, t.name) })
+	mx, err := r.mx.GetOrLoad(ctx, t.name, func(ctx context.Context) (*MX, time.Duration, error) { return r.loadMX(ctx, t.name) })
 	if err != nil || t.port == 0 {
 		return mx, err
 	}
-	return r.mx.get(ctx, domain, func(context.Context) (*MX, time.Duration, error) {
+	return r.mx.GetOrLoad(ctx, domain, func(context.Context) (*MX, time.Duration, error) {
 		return mx.withPort(t.port), max(mx.Expires.Sub(r.now()), minTTL), nil
 	})
 }
@@ -56,8 +56,8 @@ func (r *Resolver) loadMX(ctx context.Context, name string) (*MX, time.Duration,
 	if local && len(addrs) > 0 && strings.IndexByte(name, '.') < 0 || isLocalhost(name) && r.hosts != nil {
 		return r.ownHost(name, minTTL), minTTL, nil
 	}
-	if !r.slot() {
-		return nil, 0, &Error{Name: name, Type: "MX", Kind: Temporary, Cause: errBusy}
+	if !r.slot(ctx) {
+		return nil, -1, &Error{Name: name, Type: "MX", Kind: Temporary, Cause: errBusy}
 	}
 	defer func() { <-r.slots }()
 	ctx, stop := context.WithTimeout(ctx, r.limits.MXTimeout)
@@ -79,7 +79,7 @@ func (r *Resolver) loadMX(ctx context.Context, name string) (*MX, time.Duration,
 }
 
 // slot waits for its turn to look up an MX, as long as a lookup may take.
-func (r *Resolver) slot() bool {
+func (r *Resolver) slot(ctx context.Context) bool {
 	select {
 	case r.slots <- struct{}{}:
 		return true
@@ -91,6 +91,8 @@ func (r *Resolver) slot() bool {
 	case r.slots <- struct{}{}:
 		return true
 	case <-timer.C:
+		return false
+	case <-ctx.Done():
 		return false
 	}
 }

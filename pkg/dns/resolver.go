@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"kumo/pkg/cache"
 )
 
 // Limits are what kumo.dns.set_mx_* set. Zero values give the defaults.
@@ -34,13 +36,8 @@ type Config struct {
 	Limits  Limits           // kumo.dns.set_mx_*
 	Now     func() time.Time // default time.Now
 	Hosts   string           // path of the hosts file; default /etc/hosts
+	Caches  *cache.Set       // where the caches are measured and sized; its clock should be Now
 }
-
-// Capacities of the caches; KumoMTA's names and sizes.
-const (
-	mxCacheSize = 65536 // dns_resolver_mx
-	ipCacheSize = 1024  // dns_resolver_ipv4, dns_resolver_ipv6
-)
 
 // Bounds on how long an answer is used, whatever its TTL says: a TTL of 0 would mean one question per message, a
 // huge one a mistake that nobody can take back.
@@ -58,9 +55,9 @@ type Resolver struct {
 	now     func() time.Time
 	slots   chan struct{} // MX lookups under way
 
-	mx     *ttlCache[*MX]
-	v4, v6 *ttlCache[[]netip.Addr]
-	texts  *ttlCache[[]string]
+	mx     *cache.Cache[string, *MX]          // dns_resolver_mx
+	v4, v6 *cache.Cache[string, []netip.Addr] // dns_resolver_ipv4, dns_resolver_ipv6
+	texts  *cache.Cache[string, []string]     // dns_resolver_text
 }
 
 func newResolver(cfg Config, b backend) *Resolver {
@@ -68,15 +65,19 @@ func newResolver(cfg Config, b backend) *Resolver {
 	if now == nil {
 		now = time.Now
 	}
+	set := cfg.Caches
+	if set == nil {
+		set = cache.NewSet(nil, now)
+	}
 	r := &Resolver{
 		backend: b,
 		opt:     cfg.Options.Options,
 		limits:  cfg.Limits.withDefaults(),
 		now:     now,
-		mx:      newTTLCache[*MX](mxCacheSize, now),
-		v4:      newTTLCache[[]netip.Addr](ipCacheSize, now),
-		v6:      newTTLCache[[]netip.Addr](ipCacheSize, now),
-		texts:   newTTLCache[[]string](cmp.Or(cfg.Options.Options.CacheSize, 8192), now),
+		mx:      cache.New[string, *MX](set, "dns_resolver_mx", cache.Options{}),
+		v4:      cache.New[string, []netip.Addr](set, "dns_resolver_ipv4", cache.Options{}),
+		v6:      cache.New[string, []netip.Addr](set, "dns_resolver_ipv6", cache.Options{}),
+		texts:   cache.New[string, []string](set, "dns_resolver_text", cache.Options{Capacity: cmp.Or(cfg.Options.Options.CacheSize, defaultLookup.CacheSize)}),
 	}
 	r.slots = make(chan struct{}, r.limits.MXConcurrency)
 	if r.opt.UseHostsFile != "Never" {
@@ -120,7 +121,7 @@ func (r *Resolver) LookupPTR(ctx context.Context, addr netip.Addr) ([]string, er
 }
 
 func (r *Resolver) lookupTexts(ctx context.Context, name string, qtype uint16) ([]string, error) {
-	return r.texts.get(ctx, dns.TypeToString[qtype]+" "+name, func(ctx context.Context) ([]string, time.Duration, error) {
+	return r.texts.GetOrLoad(ctx, dns.TypeToString[qtype]+" "+name, func(ctx context.Context) ([]string, time.Duration, error) {
 		ctx, stop := context.WithTimeout(ctx, r.limits.MXTimeout)
 		defer stop()
 		a, err := resolve(ctx, r.backend, name, qtype)
@@ -241,8 +242,8 @@ func (r *Resolver) lookup6(ctx context.Context, name string) ([]netip.Addr, erro
 	return r.family(ctx, r.v6, name, dns.TypeAAAA)
 }
 
-func (r *Resolver) family(ctx context.Context, c *ttlCache[[]netip.Addr], name string, qtype uint16) ([]netip.Addr, error) {
-	return c.get(ctx, name, func(ctx context.Context) ([]netip.Addr, time.Duration, error) {
+func (r *Resolver) family(ctx context.Context, c *cache.Cache[string, []netip.Addr], name string, qtype uint16) ([]netip.Addr, error) {
+	return c.GetOrLoad(ctx, name, func(ctx context.Context) ([]netip.Addr, time.Duration, error) {
 		ctx, stop := context.WithTimeout(ctx, r.limits.MXTimeout)
 		defer stop()
 		a, err := resolve(ctx, r.backend, name, qtype)

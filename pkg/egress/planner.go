@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"kumo/pkg/cache"
 	"kumo/pkg/dns"
 )
 
@@ -20,15 +21,13 @@ type PlannerConfig struct {
 	Resolver MXResolver       // the resolver
 	Now      func() time.Time // default time.Now
 	Epoch    func() uint64    // the configuration epoch; default: it never changes
+	Caches   *cache.Set       // where the caches are measured and sized; its clock should be Now
 }
 
-// Capacities of what the planner remembers. Pools and sources have KumoMTA's names, egress_source_pools and
-// egress_source_sources, and more room: they are few, small and asked for with every message.
+// Capacities of the caches that KumoMTA has no name for.
 const (
-	poolMemo   = 1024
-	sourceMemo = 8192
-	pathMemo   = 65536
-	planMemo   = 65536
+	pathCache = 65536
+	planCache = 65536
 )
 
 // Planner decides where messages go. It is safe for concurrent use.
@@ -39,43 +38,29 @@ type Planner struct {
 	epoch    func() uint64
 	start    func() uint32 // where a new queue's round begins
 
-	pools   *memo[*poolState]
-	sources *memo[*Source]
-	paths   *memo[*Path]
-	plans   *memo[*planState]
-}
-
-// planState is a plan with the time for which it holds: the least of its source's, its path's and its MX's.
-type planState struct {
-	plan   *Plan
-	source validity
-	path   validity
-	mx     validity
-}
-
-func (s *planState) ok(now time.Time, epoch func() uint64) bool {
-	return s.source.ok(now, epoch) && s.mx.ok(now, epoch) && s.path.ok(now, epoch)
+	pools   store[*poolState] // egress_source_pools
+	sources store[*Source]    // egress_source_sources
+	paths   store[*Path]      // egress_paths, by ready queue
+	plans   store[*Plan]      // egress_plans
 }
 
 // NewPlanner makes a planner.
 func NewPlanner(cfg PlannerConfig) *Planner {
-	p := &Planner{
-		configs:  cfg.Configs,
-		resolver: cfg.Resolver,
-		now:      cfg.Now,
-		epoch:    cfg.Epoch,
-		start:    rand.Uint32,
-		pools:    newMemo[*poolState](poolMemo),
-		sources:  newMemo[*Source](sourceMemo),
-		paths:    newMemo[*Path](pathMemo),
-		plans:    newMemo[*planState](planMemo),
-	}
+	p := &Planner{configs: cfg.Configs, resolver: cfg.Resolver, now: cfg.Now, epoch: cfg.Epoch, start: rand.Uint32}
 	if p.now == nil {
 		p.now = time.Now
 	}
 	if p.epoch == nil {
 		p.epoch = func() uint64 { return 0 }
 	}
+	set := cfg.Caches
+	if set == nil {
+		set = cache.NewSet(nil, p.now)
+	}
+	p.pools = newStore[*poolState](set, "egress_source_pools", 0, p.epoch)
+	p.sources = newStore[*Source](set, "egress_source_sources", 0, p.epoch)
+	p.paths = newStore[*Path](set, "egress_paths", pathCache, p.epoch)
+	p.plans = newStore[*Plan](set, "egress_plans", planCache, p.epoch)
 	return p
 }
 
@@ -108,10 +93,10 @@ func (p *Planner) known(req *Request) (*Plan, int) {
 	}
 	at := state.pool.choose(req.Turn.take())
 	s := state.plans[at].Load()
-	if s == nil || !s.ok(now, p.epoch) || req.Full != nil && req.Full(s.plan.Key) {
+	if s == nil || !s.valid.ok(now, p.epoch) || req.Full != nil && req.Full(s.val.Key) {
 		return nil, at
 	}
-	return s.plan, at
+	return s.val, at
 }
 
 // decide asks for what is not known. Sources whose ready queue is full are passed over while others remain.
@@ -165,7 +150,7 @@ func (p *Planner) turnState(ctx context.Context, now time.Time, req *Request) (*
 		return nil, unresolved(req.Queue, err)
 	}
 	s := &turnState{pool: pool, domain: req.Queue.Effective(), protocol: req.Protocol}
-	s.plans = make([]atomic.Pointer[planState], len(pool.entries))
+	s.plans = make([]atomic.Pointer[kept[*Plan]], len(pool.entries))
 	if req.Turn != nil {
 		if old == nil {
 			// Anywhere: were it always at the first source, queues of one message would all use that one.
@@ -178,63 +163,47 @@ func (p *Planner) turnState(ctx context.Context, now time.Time, req *Request) (*
 
 // entryPlan is the plan for one source of the pool.
 func (p *Planner) entryPlan(ctx context.Context, now time.Time, req *Request, state *turnState, at int) (*Plan, error) {
-	if s := state.plans[at].Load(); s != nil && s.ok(now, p.epoch) {
-		return s.plan, nil
+	if k := state.plans[at].Load(); k != nil && k.valid.ok(now, p.epoch) {
+		return k.val, nil
 	}
-	s, err := p.sharedPlan(ctx, now, req, state.pool.entries[at].Name)
+	k, err := p.sharedPlan(ctx, now, req, state.pool.entries[at].Name)
 	if err != nil {
 		return nil, err
 	}
-	state.plans[at].Store(s)
-	return s.plan, nil
+	state.plans[at].Store(&k)
+	return k.val, nil
 }
 
 // sharedPlan is the plan that all queues of the same pool, source, domain and protocol share.
-func (p *Planner) sharedPlan(ctx context.Context, now time.Time, req *Request, source string) (*planState, error) {
-	mx, err := p.mx(ctx, req) // outside of the memo: others must not wait for our name server without their ctx
+func (p *Planner) sharedPlan(ctx context.Context, now time.Time, req *Request, source string) (kept[*Plan], error) {
+	mx, err := p.mx(ctx, req)
 	if err != nil {
-		return nil, err
+		return kept[*Plan]{}, err
 	}
 	key := req.Pool + "\x00" + source + "\x00" + req.Queue.Effective() + "\x00" + req.Protocol.site()
-	s, _, err := p.plans.get(key, now, p.epoch, func() (*planState, validity, error) {
-		s, err := p.makePlan(ctx, now, req, source, mx)
-		if err != nil {
-			return nil, validity{}, err
-		}
-		return s, s.least(), nil
+	k, err := p.plans.get(ctx, now, key, func(ctx context.Context) (kept[*Plan], error) {
+		return p.makePlan(ctx, now, req, source, mx)
 	})
-	return s, err
+	if err != nil {
+		return k, unresolved(req.Queue, err) // here, because the error may come from another queue's request
+	}
+	return k, nil
 }
 
-// least is the validity of the whole.
-func (s *planState) least() validity {
-	v := s.path
-	for _, o := range []validity{s.source, s.mx} {
-		if v.expires.IsZero() || !o.expires.IsZero() && o.expires.Before(v.expires) {
-			v.expires = o.expires
-		}
-	}
-	return v
-}
-
-// makePlan asks for everything that a plan needs.
-func (p *Planner) makePlan(ctx context.Context, now time.Time, req *Request, source string, mx *dns.MX) (*planState, error) {
-	s := &planState{mx: always}
-	if !mx.Expires.IsZero() {
-		s.mx = until(mx.Expires)
-	}
-	var err error
+// makePlan asks for everything that a plan needs. It holds as long as all of that does.
+func (p *Planner) makePlan(ctx context.Context, now time.Time, req *Request, source string, mx *dns.MX) (kept[*Plan], error) {
 	plan := newPlan(req, source, mx)
-	plan.Source, s.source, err = p.source(ctx, now, source)
+	src, err := p.source(ctx, now, source)
 	if err != nil {
-		return nil, unresolved(req.Queue, err)
+		return kept[*Plan]{}, err
 	}
-	plan.Path, s.path, err = p.path(ctx, now, plan)
+	plan.Source = src.val
+	path, err := p.path(ctx, now, plan)
 	if err != nil {
-		return nil, unresolved(req.Queue, err)
+		return kept[*Plan]{}, err
 	}
-	s.plan = plan
-	return s, nil
+	plan.Path = path.val
+	return kept[*Plan]{plan, soonest(until(mx.Expires), src.valid, path.valid)}, nil
 }
 
 // newPlan names the ready queue.
@@ -268,46 +237,40 @@ func (p *Planner) mx(ctx context.Context, req *Request) (*dns.MX, error) {
 
 // pool is a pool made ready. The reserved one is not looked up.
 func (p *Planner) pool(ctx context.Context, now time.Time, name string) (*poolState, error) {
-	s, _, err := p.pools.get(name, now, p.epoch, func() (*poolState, validity, error) {
+	k, err := p.pools.get(ctx, now, name, func(ctx context.Context) (kept[*poolState], error) {
 		if name == Unspecified {
-			return newPoolState(name, []PoolEntry{{Name: Unspecified, Weight: 1}}), always, nil
+			return kept[*poolState]{val: newPoolState(name, []PoolEntry{{Name: Unspecified, Weight: 1}})}, nil
 		}
 		res, err := p.configs.EgressPool(ctx, name)
 		if err != nil {
-			return nil, validity{}, err
+			return kept[*poolState]{}, err
 		}
 		s := newPoolState(name, res.Value.Entries)
 		s.expires = now.Add(res.Value.TTL.Std())
-		return s, until(s.expires), nil
+		return kept[*poolState]{s, until(s.expires)}, nil
 	})
-	return s, err
+	return k.val, err
 }
 
 // source is a source's definition. The reserved one is not looked up.
-func (p *Planner) source(ctx context.Context, now time.Time, name string) (*Source, validity, error) {
-	return p.sources.get(name, now, p.epoch, func() (*Source, validity, error) {
+func (p *Planner) source(ctx context.Context, now time.Time, name string) (kept[*Source], error) {
+	return p.sources.get(ctx, now, name, func(ctx context.Context) (kept[*Source], error) {
 		if name == Unspecified {
-			return &Source{Name: name}, always, nil
+			return kept[*Source]{val: &Source{Name: name}}, nil
 		}
 		res, err := p.configs.EgressSource(ctx, name)
-		if err != nil {
-			return nil, validity{}, err
-		}
-		return &res.Value, until(now.Add(res.Value.TTL.Std())), nil
+		return kept[*Source]{&res.Value, until(now.Add(res.Value.TTL.Std()))}, err
 	})
 }
 
 // path is the path of a ready queue: all queues that feed it share the answer that policy gave for one of them.
-func (p *Planner) path(ctx context.Context, now time.Time, plan *Plan) (*Path, validity, error) {
-	return p.paths.get(plan.Key, now, p.epoch, func() (*Path, validity, error) {
+func (p *Planner) path(ctx context.Context, now time.Time, plan *Plan) (kept[*Path], error) {
+	return p.paths.get(ctx, now, plan.Key, func(ctx context.Context) (kept[*Path], error) {
 		epoch := p.epoch() // before asking: a change while policy answers is noticed next time
 		res, err := p.configs.EgressPath(ctx, plan.RoutingDomain, plan.Source.Name, plan.Site)
-		if err != nil {
-			return nil, validity{}, err
-		}
 		if res.Value.RefreshStrategy == RefreshEpoch {
-			return &res.Value, validity{byEpoch: true, epoch: epoch, set: true}, nil
+			return kept[*Path]{&res.Value, validity{byEpoch: true, epoch: epoch}}, err
 		}
-		return &res.Value, until(now.Add(res.Value.RefreshInterval.Std())), nil
+		return kept[*Path]{&res.Value, until(now.Add(res.Value.RefreshInterval.Std()))}, err
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -172,37 +173,80 @@ func TestPlanIsSafeForManyAtOnce(t *testing.T) {
 	wg.Wait()
 }
 
-func TestMemoIsBounded(t *testing.T) {
-	m := newMemo[int](100)
-	now := time.Now()
-	epoch := func() uint64 { return 0 }
-	for i := range 1000 {
-		if _, _, err := m.get(fmt.Sprint(i), now, epoch, func() (int, validity, error) { return i, until(now.Add(time.Hour)), nil }); err != nil {
-			t.Fatal(err)
-		}
-		if len(m.items) > 100 {
-			t.Fatalf("%d items", len(m.items))
-		}
-	}
-}
-
-func TestMemoAsksOncePerName(t *testing.T) {
-	m := newMemo[int](10)
-	now := time.Now()
-	epoch := func() uint64 { return 0 }
-	asked := 0
+// A herd of new queues to one domain asks policy once for each thing.
+func TestPolicyIsAskedOnce(t *testing.T) {
+	var pools, sources, paths atomic.Int32
+	p := NewPlanner(PlannerConfig{Resolver: mxOf("mx.example.com."), Configs: configs{
+		pool: func(name string) (Pool, error) {
+			pools.Add(1)
+			return Pool{Name: name, TTL: minute, Entries: []PoolEntry{{"a", 1}}}, nil
+		},
+		source: func(name string) (Source, error) { sources.Add(1); return Source{Name: name, TTL: minute}, nil },
+		path:   func(_, _, _ string) (Path, error) { paths.Add(1); return pathSchema.Default(), nil },
+	}})
 	var wg sync.WaitGroup
-	for range 20 {
+	for i := range 50 {
 		wg.Go(func() {
-			v, _, err := m.get("k", now, epoch, func() (int, validity, error) { asked++; return 7, always, nil })
-			if v != 7 || err != nil {
-				t.Errorf("got %d, %v", v, err)
+			req := Request{Queue: message.QueueName{Tenant: fmt.Sprint(i), Domain: "example.com"}, Pool: "p", Turn: new(Turn)}
+			if _, err := p.Plan(t.Context(), req); err != nil {
+				t.Error(err)
 			}
 		})
 	}
 	wg.Wait()
-	if asked != 1 {
-		t.Errorf("asked %d times", asked)
+	if pools.Load() != 1 || sources.Load() != 1 || paths.Load() != 1 {
+		t.Errorf("asked for pools %d, sources %d, paths %d times", pools.Load(), sources.Load(), paths.Load())
+	}
+}
+
+// One who waits for the answer that another queue asked for hears of its own queue, and leaves when its time is over.
+func TestWaitersGetFailuresOfTheirOwn(t *testing.T) {
+	release, entered := make(chan struct{}), make(chan struct{})
+	p := NewPlanner(PlannerConfig{Resolver: mxOf("mx.example.com."), Configs: configs{
+		path: func(_, _, _ string) (Path, error) {
+			close(entered)
+			<-release
+			return Path{}, errors.New("no path")
+		},
+	}})
+	plan := func(ctx context.Context, tenant string) error {
+		_, err := p.Plan(ctx, Request{Queue: message.QueueName{Tenant: tenant, Domain: "example.com"}, Turn: new(Turn)})
+		return err
+	}
+	first := make(chan error)
+	go func() { first <- plan(t.Context(), "one") }()
+	<-entered
+	gone, stop := context.WithCancel(t.Context())
+	stop()
+	var f *Failure
+	if err := plan(gone, "two"); !errors.As(err, &f) || !errors.Is(err, context.Canceled) || !strings.Contains(f.Reply.Text, "two@example.com") {
+		t.Errorf("got %v", err)
+	}
+	close(release)
+	if err := <-first; !errors.As(err, &f) || f.Outcome != message.Transient || !strings.Contains(f.Reply.Text, "one@example.com: no path") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// What must not be kept is asked for each time, and works.
+func TestTTLOfZero(t *testing.T) {
+	asked := 0
+	p := NewPlanner(PlannerConfig{Resolver: mxOf("mx.example.com."), Configs: configs{
+		pool: func(name string) (Pool, error) {
+			asked++
+			return Pool{Name: name, Entries: []PoolEntry{{"a", 1}}}, nil
+		},
+		source: func(name string) (Source, error) { asked++; return Source{Name: name}, nil },
+		path:   func(_, _, _ string) (Path, error) { asked++; return Path{}, nil },
+	}})
+	req := Request{Queue: message.QueueName{Domain: "example.com"}, Pool: "p", Turn: new(Turn)}
+	for range 3 {
+		if _, err := p.Plan(t.Context(), req); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if asked != 9 {
+		t.Errorf("asked %d times, want 9", asked)
 	}
 }
 

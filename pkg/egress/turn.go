@@ -21,7 +21,7 @@ type turnState struct {
 	pool     *poolState
 	domain   string
 	protocol Protocol
-	plans    []atomic.Pointer[planState] // by entry of the pool
+	plans    []atomic.Pointer[kept[*Plan]] // by entry of the pool
 }
 
 // current reports that the state still answers req.
