@@ -30,6 +30,7 @@ func (c *Conn) WriteBody(body []byte, timeout time.Duration) error {
 	good, dots := inspect(body)
 	if !good {
 		body = normalLines(body)
+		_, dots = inspect(body) // there may be lines now that were none
 	}
 	tail := ".\r\n"
 	if n := len(body); n > 0 && body[n-1] != '\n' {
@@ -67,7 +68,7 @@ func inspect(b []byte) (good, dots bool) {
 		}
 		pos += i
 		if pos == 0 || b[pos-1] != '\r' {
-			return false, true
+			return false, dots
 		}
 		pos++
 		if pos < len(b) && b[pos] == '.' {
