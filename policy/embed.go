@@ -6,9 +6,9 @@ import _ "embed"
 // Default is the built-in policy: mail from this machine only, ordinary delivery.
 //
 //go:embed default.lua
-var Default []byte
+var Default string
 
 // Sink is a policy that takes all mail from this machine and drops it, with a log record for each.
 //
 //go:embed sink.lua
-var Sink []byte
+var Sink string

@@ -71,13 +71,13 @@ func number(n lua.LNumber) any {
 }
 
 func tableToGo(t *lua.LTable, depth int, nodes *int) (any, error) {
-	if n := t.Len(); n > 0 {
+	if n := t.Len(); n > 0 && t.RawGetInt(1) != lua.LNil { // gopher-lua fills gaps below a number key with nils
 		return listToGo(t, n, depth, nodes)
 	}
 	out := map[string]any{}
 	var failed error
 	t.ForEach(func(k, v lua.LValue) {
-		if failed != nil {
+		if failed != nil || v == lua.LNil {
 			return
 		}
 		var key string

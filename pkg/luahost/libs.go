@@ -76,13 +76,11 @@ var baseLib = lib{
 // basePairs honours __pairs on tables and userdata.
 func basePairs(l *lua.LState) int {
 	v := l.CheckAny(1)
-	if mt, ok := l.GetMetatable(v).(*lua.LTable); ok {
-		if fn := mt.RawGetString("__pairs"); fn != lua.LNil {
-			l.Push(fn)
-			l.Push(v)
-			l.Call(1, 3)
-			return 3
-		}
+	if fn := l.GetMetaField(v, "__pairs"); fn != lua.LNil {
+		l.Push(fn)
+		l.Push(v)
+		l.Call(1, 3)
+		return 3
 	}
 	t, ok := v.(*lua.LTable)
 	if !ok {

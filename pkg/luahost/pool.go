@@ -154,10 +154,11 @@ func (h *Host) Release(s *State) {
 	s.uses++
 	s.Scope = nil
 	s.guard.disarm()
+	sweep := s.uses&63 == 0
 	if s.broken || int64(s.uses) >= h.maxUses.Load() || !h.pool.put(s) {
 		s.close()
 	}
-	if s.uses&63 == 0 {
+	if sweep {
 		for _, old := range h.pool.expired(h.opt.Now(), time.Duration(h.maxAge.Load())) {
 			old.close()
 		}

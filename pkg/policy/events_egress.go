@@ -11,13 +11,16 @@ import (
 	"kumo/pkg/option"
 )
 
+// builtIn is the origin of the pool and the source that need no definition.
+var builtIn = option.Origin{Kind: "built-in"}
+
 // EgressPool asks get_egress_pool. The pool "unspecified" is built in; any other that the policy does not know is an
 // error, for mail must not leave from an address that nobody chose.
 func (p *Policy) EgressPool(ctx context.Context, name string) (option.Resolved[egress.Pool], error) {
 	if name == egress.Unspecified {
 		return poolSchema.Resolve("make_egress_pool", option.NewLayer(map[string]any{
 			"name": name, "entries": []any{map[string]any{"name": egress.Unspecified}},
-		}, option.Origin{Kind: option.KindDefault}))
+		}, builtIn))
 	}
 	return named(ctx, p, evEgressPool, "make_egress_pool", poolSchema, name, func(v egress.Pool) string { return v.Name })
 }
@@ -25,7 +28,7 @@ func (p *Policy) EgressPool(ctx context.Context, name string) (option.Resolved[e
 // EgressSource asks get_egress_source, with the same rules as EgressPool.
 func (p *Policy) EgressSource(ctx context.Context, name string) (option.Resolved[egress.Source], error) {
 	if name == egress.Unspecified {
-		return sourceSchema.Resolve("make_egress_source", option.NewLayer(map[string]any{"name": name}, option.Origin{Kind: option.KindDefault}))
+		return sourceSchema.Resolve("make_egress_source", option.NewLayer(map[string]any{"name": name}, builtIn))
 	}
 	return named(ctx, p, evEgressSource, "make_egress_source", sourceSchema, name, func(v egress.Source) string { return v.Name })
 }
