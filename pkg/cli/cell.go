@@ -136,6 +136,12 @@ func ShortDuration(d time.Duration) string {
 	return b.String()
 }
 
+// Time is t as cells show it: relative on a terminal, absolute (RFC 3339, UTC) in a pipe; "" for the zero time.
+func (c *Console) Time(t time.Time) string { return c.timeText(t) }
+
+// Tame makes s safe for one line of a terminal, for values that write their own text (Texter).
+func Tame(s string) string { return tame(s) }
+
 // tame makes s safe for one cell: control characters, line separators and invalid UTF-8 are shown escaped.
 func tame(s string) string {
 	if strings.IndexFunc(s, wild) < 0 && utf8.ValidString(s) {

@@ -1,56 +1,64 @@
 package listener
 
-import "kumo/pkg/metric"
+import (
+	"sync/atomic"
+
+	"kumo/pkg/metric"
+)
 
 // service is the label of this room's series.
 const service = "esmtp_listener"
 
 // Metrics are what the listeners of a node count together.
 type Metrics struct {
-	open       *metric.Gauge
-	total      *metric.Counter
-	denied     *metric.Counter
+	open       atomic.Int64
+	total      atomic.Int64
+	denied     atomic.Int64
 	rejections *metric.Counter
 	panics     *metric.Counter
 }
 
 // NewMetrics declares the metrics of listeners. The first three are shared with other services.
 func NewMetrics(r *metric.Registry) *Metrics {
-	label := []string{"service"}
-	return &Metrics{
-		open: r.GaugeVec(metric.Def{
-			Name: "connection_count", Help: "number of active connections", Labels: label, Pruning: true,
-		}).With(service),
-		total: r.CounterVec(metric.Def{
-			Name: "total_connection_count", Help: "total number of active connections ever made", Labels: label, Pruning: true,
-		}).With(service),
-		denied: r.CounterVec(metric.Def{
-			Name: "total_connections_denied", Help: "total number of connections rejected due to load shedding or limits",
-			Labels: label, Pruning: true,
-		}).With(service),
+	m := &Metrics{
 		rejections: r.CounterVec(metric.Def{
-			Name: "smtp_server_rejections", Help: "refusals that SMTP peers got, 421 4.3.2 left out", Labels: label,
+			Name: "smtp_server_rejections", Help: "refusals that SMTP peers got, 421 4.3.2 left out", Labels: []string{"service"},
 		}).With(service),
 		panics: r.Counter("smtp_server_panics", "SMTP sessions that ended by a panic, which is a fault of the program"),
 	}
+	def := func(name, help string) metric.Def {
+		return metric.Def{Name: name, Help: help, Labels: []string{"service"}, Pruning: true}
+	}
+	emit := func(v *atomic.Int64) func(metric.Emit) {
+		return func(emit metric.Emit) {
+			if m.total.Load() > 0 {
+				emit(float64(v.Load()), service)
+			}
+		}
+	}
+	r.GaugeVecFunc(def("connection_count", "Number of open connections."), emit(&m.open))
+	r.CounterVecFunc(def("total_connection_count", "Number of connections ever made."), emit(&m.total))
+	r.CounterVecFunc(def("total_connections_denied", "Number of connections refused for lack of room."), emit(&m.denied))
+	return m
 }
 
 func (m *Metrics) opened() {
 	if m != nil {
-		m.open.Inc()
-		m.total.Inc()
+		m.open.Add(1)
+		m.total.Add(1)
 	}
 }
 
 func (m *Metrics) closed() {
 	if m != nil {
-		m.open.Dec()
+		m.open.Add(-1)
 	}
 }
 
 func (m *Metrics) deny() {
 	if m != nil {
-		m.denied.Inc()
+		m.denied.Add(1)
+		m.total.Add(1)
 	}
 }
 

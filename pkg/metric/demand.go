@@ -1,7 +1,8 @@
 package metric
 
 import (
-	"sync/atomic"
+	"slices"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -15,7 +16,8 @@ func (r *Registry) GaugeFunc(name, help string, f func() float64) {
 }
 
 // GaugeVecFunc declares a gauge whose series are asked for when somebody looks: collect calls emit once for each.
-// Of two series with the same labels the last one counts. Declaring it again replaces collect.
+// Of two series with the same labels the last one counts. Declaring it again, in the same words, adds to it: several
+// rooms may each give their own series.
 func (r *Registry) GaugeVecFunc(d Def, collect func(emit Emit)) {
 	r.onDemand(d, TypeGauge, prometheus.GaugeValue, collect)
 }
@@ -29,27 +31,30 @@ func (r *Registry) onDemand(d Def, t Type, kind prometheus.ValueType, collect fu
 	c := declare(r, Info{d, t}, func() *asked {
 		return &asked{desc: prometheus.NewDesc(d.Name, d.Help, d.Labels, nil), kind: kind, def: d}
 	})
-	c.collect.Store(&collect)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.collect = append(c.collect, collect)
 }
 
 // asked is a collector that computes its series at each scrape.
 type asked struct {
-	desc    *prometheus.Desc
-	kind    prometheus.ValueType
-	def     Def
-	collect atomic.Pointer[func(Emit)]
+	desc *prometheus.Desc
+	kind prometheus.ValueType
+	def  Def
+
+	mu      sync.Mutex
+	collect []func(Emit)
 }
 
 func (a *asked) Describe(ch chan<- *prometheus.Desc) { ch <- a.desc }
 
 func (a *asked) Collect(ch chan<- prometheus.Metric) {
-	collect := a.collect.Load()
-	if collect == nil {
-		return
-	}
+	a.mu.Lock()
+	collect := slices.Clone(a.collect)
+	a.mu.Unlock()
 	series := map[string]prometheus.Metric{}
 	var order []string
-	(*collect)(func(value float64, labels ...string) {
+	emit := func(value float64, labels ...string) {
 		labels = labelValues(a.def, labels)
 		key := ""
 		for _, l := range labels {
@@ -59,7 +64,10 @@ func (a *asked) Collect(ch chan<- prometheus.Metric) {
 			order = append(order, key)
 		}
 		series[key] = prometheus.MustNewConstMetric(a.desc, a.kind, value, labels...)
-	})
+	}
+	for _, f := range collect {
+		f(emit)
+	}
 	for _, key := range order {
 		ch <- series[key]
 	}

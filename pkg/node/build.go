@@ -1,0 +1,145 @@
+package node
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"kumo/pkg/delivery"
+	"kumo/pkg/dns"
+	"kumo/pkg/egress"
+	"kumo/pkg/intake"
+	"kumo/pkg/journal"
+	"kumo/pkg/listener"
+	"kumo/pkg/message"
+	"kumo/pkg/metric"
+	"kumo/pkg/option"
+	"kumo/pkg/queue"
+	"kumo/pkg/ready"
+	"kumo/pkg/spool"
+)
+
+// rooms are the connected parts of a node.
+type rooms struct {
+	plan     *plan
+	log      *slog.Logger
+	hostname string
+	registry *metric.Registry
+	journal  *journal.Journal
+	gate     *gate
+	spool    *spool.Spool
+	planner  *egress.Planner
+	queues   *queue.Queues
+	ready    *ready.Queues
+	intake   *intake.Intake
+	smtp     *listener.Metrics
+}
+
+// newResolver makes the resolver that the policy asked for, or that of the system.
+func newResolver(p *plan) (*dns.Resolver, error) {
+	switch {
+	case p.setup.TestResolver != nil:
+		return dns.NewTest(p.setup.TestResolver.Value, dns.Config{})
+	case p.setup.Resolver != nil:
+		return dns.New(dns.Config{Options: p.setup.Resolver.Value})
+	}
+	return dns.System("", dns.Config{})
+}
+
+// newPlanner makes what decides where mail goes, without anything that sends it.
+func newPlanner(p *plan) (*egress.Planner, *egress.Dialer, error) {
+	resolver, err := newResolver(p)
+	if err != nil {
+		return nil, nil, fmt.Errorf("resolver: %w", err)
+	}
+	planner := egress.NewPlanner(egress.PlannerConfig{Configs: p.policy, Resolver: resolver, Epoch: p.policy.Epoch})
+	return planner, egress.NewDialer(egress.DialerConfig{Resolver: resolver}), nil
+}
+
+// openJournal opens the logs that the policy declared.
+func openJournal(p *plan, log *slog.Logger) (*journal.Journal, error) {
+	id, err := journal.NodeID(os.Getenv)
+	if err != nil {
+		return nil, fmt.Errorf("node id: %w", err)
+	}
+	cfg := journal.Config{NodeID: id, Log: log}
+	for _, l := range p.setup.Logs {
+		cfg.Files = append(cfg.Files, l.Value)
+	}
+	j, err := journal.Open(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("open logs: %w", err)
+	}
+	return j, nil
+}
+
+// spoolConfig says where the spool lives: whole under the path of the spool named data.
+func spoolConfig(p *plan, log *slog.Logger) spool.Config {
+	data, _ := p.setup.Spool("data")
+	return spool.Config{
+		Dir: data.Path, Log: log,
+		MinFreeSpace: data.MinFreeSpace, MinFreeInodes: data.MinFreeInodes,
+	}
+}
+
+// sayOnce tells what a policy written for KumoMTA may expect otherwise.
+func sayOnce(p *plan, log *slog.Logger) {
+	data, _ := p.setup.Spool("data")
+	meta, ok := p.setup.Spool("meta")
+	log.Info("the spool is durable whatever flush says: a 250 is sent when the message is on stable storage", "spool", data.Path)
+	if ok {
+		log.Info("the spool named meta is not used: everything is kept under the spool named data", "meta", meta.Path, "data", data.Path)
+	}
+}
+
+// feedback lets ready queues, which are made first, reach the scheduled queues.
+type feedback struct{ *queue.Queues }
+
+// connect builds the rooms that mail walks through.
+func connect(p *plan, s *spool.Spool, j *journal.Journal, reg *metric.Registry, log *slog.Logger) (*rooms, error) {
+	planner, dialer, err := newPlanner(p)
+	if err != nil {
+		return nil, err
+	}
+	name := hostname()
+	back := &feedback{}
+	r := &rooms{plan: p, log: log, hostname: name, registry: reg, journal: j, spool: s, planner: planner, smtp: listener.NewMetrics(reg)}
+	r.ready = ready.New(ready.Options{
+		Settler:  back,
+		Carriers: delivery.New(delivery.Options{Dialer: dialer, Hostname: name}),
+		Clock:    systemClock{},
+		Room:     func(key string, n int) { back.Room(key, n) },
+		Metrics:  ready.NewMetrics(reg),
+		Log:      log,
+	})
+	r.queues = queue.New(queue.Options{
+		Store: store{s}, Configs: p.policy, Planner: planner, Feed: r.ready, Recorder: j, Clock: systemClock{},
+		Metrics: queue.NewMetrics(reg), Epoch: p.policy.Epoch, Log: log,
+	})
+	back.Queues = r.queues
+	r.intake = newIntake(p, s, j, r.queues, reg)
+	return r, nil
+}
+
+func newIntake(p *plan, s *spool.Spool, j *journal.Journal, next intake.Next, reg *metric.Registry) *intake.Intake {
+	return intake.New(intake.Parts{
+		Hooks: p.policy, Store: store{s}, Next: next, Recorder: j,
+		IDs: message.NewIDSource(time.Now), Now: time.Now, Metrics: intake.NewMetrics(reg),
+	})
+}
+
+// hostname is our name where the policy gives none.
+func hostname() string {
+	name, err := os.Hostname()
+	if err != nil || name == "" {
+		return "localhost"
+	}
+	return name
+}
+
+// at names where an option object was made, for messages about it.
+func at(t option.Trace, name string) string {
+	e, _ := t.Find(name)
+	return e.Origin.At
+}

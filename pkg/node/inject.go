@@ -1,0 +1,220 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/user"
+	"path/filepath"
+	"time"
+
+	"kumo/pkg/journal"
+	"kumo/pkg/message"
+	"kumo/pkg/metric"
+	"kumo/pkg/spool"
+)
+
+// orderWait is how long a verb waits for the daemon to carry out its orders.
+const orderWait = time.Minute
+
+// ownerPoll is how often a verb that waits looks whether the spool has lost its owner.
+const ownerPoll = 500 * time.Millisecond
+
+// ErrDaemonSlow is an owner of the spool that has not carried out an order in time. The order stays and will be carried
+// out.
+var ErrDaemonSlow = errors.New("the daemon has not answered for a minute; the order stays in the spool and will be carried out once a daemon works again")
+
+// Injector brings letters into a spool by orders: those are carried out by the daemon that owns the spool, or by this
+// process if nobody does.
+type Injector struct {
+	plan   *plan
+	cfg    spool.Config
+	log    *slog.Logger
+	orders *spool.Orders
+	author string
+
+	// set while this process owns the spool
+	spool   *spool.Spool
+	journal *journal.Journal
+	stop    context.CancelFunc
+	stopped chan error
+}
+
+// OpenInjector finds the spool (dir, else $KUMO_SPOOL, else that of the policy) and who owns it. The policy of o is
+// needed only where nobody does.
+func OpenInjector(ctx context.Context, dir string, o Options) (*Injector, error) {
+	o = quiet(o)
+	p, err := start(ctx, quiet(o))
+	if err != nil {
+		return nil, err
+	}
+	in := &Injector{plan: p, cfg: spoolConfig(p, o.Log), log: o.Log, author: author()}
+	if dir == "" {
+		dir = os.Getenv("KUMO_SPOOL")
+	}
+	if dir != "" {
+		in.cfg.Dir = dir
+	}
+	if err := in.own(ctx); err != nil {
+		p.policy.Close()
+		return nil, err
+	}
+	if in.orders, err = spool.OpenOrders(ctx, in.cfg.Dir); err != nil {
+		return nil, errors.Join(err, in.Close())
+	}
+	return in, nil
+}
+
+// own takes the spool if nobody has it, and starts to carry out orders.
+func (in *Injector) own(ctx context.Context) error {
+	s, err := spool.Open(ctx, in.cfg)
+	if errors.As(err, new(*spool.HeldError)) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	j, err := openJournal(in.plan, in.log)
+	if err != nil {
+		return errors.Join(err, s.Close())
+	}
+	in.spool, in.journal, in.stopped = s, j, make(chan error, 1)
+	taker, host := newIntake(in.plan, s, j, later{}, metric.NewRegistry()), hostname()
+	run, stop := context.WithCancel(context.WithoutCancel(ctx))
+	in.stop = stop
+	go func() {
+		in.stopped <- s.RunOrders(run, func(ctx context.Context, o spool.Order) spool.Result {
+			if o.Kind != spool.OrderInject {
+				return spool.Result{Later: true} // a daemon's business
+			}
+			return injectOrder(ctx, taker, host, o)
+		})
+	}()
+	return nil
+}
+
+// later is the queue of a process that only takes mail in: the next daemon finds it in the spool.
+type later struct{}
+
+func (later) Ready(context.Context, string) error                      { return nil }
+func (later) Insert(context.Context, *message.Message, message.Reason) {}
+
+// Inject brings letters in and returns their ids, one list for each letter, once they are on stable storage. With an
+// error the lists are those of the letters before the one that failed.
+func (in *Injector) Inject(ctx context.Context, letters ...*Letter) ([][]message.ID, error) {
+	orders := make([]spool.Order, len(letters))
+	for i, l := range letters {
+		what := spool.Inject{Sender: l.Sender.String(), Protocol: InjectProtocol}
+		for _, r := range l.Recipients {
+			what.Recipients = append(what.Recipients, r.String())
+		}
+		var err error
+		if orders[i], err = spool.NewInject(in.author, what, l.Data); err != nil {
+			return nil, err
+		}
+	}
+	ids, err := in.orders.Append(ctx, orders...)
+	if err != nil {
+		return nil, err
+	}
+	done, err := in.wait(ctx, ids)
+	out := make([][]message.ID, 0, len(done))
+	for _, o := range done {
+		if o.Error != "" {
+			return out, errors.New(o.Error)
+		}
+		out = append(out, o.IDs)
+	}
+	return out, err
+}
+
+// wait returns the orders once they are carried out. An owner that goes away meanwhile is replaced by this process.
+func (in *Injector) wait(ctx context.Context, ids []string) ([]spool.Order, error) {
+	deadline := time.Now().Add(orderWait)
+	for {
+		part, cancel := context.WithTimeout(ctx, ownerPoll)
+		done, err := in.orders.Wait(part, ids...)
+		late := part.Err() != nil
+		cancel()
+		switch {
+		case err == nil, ctx.Err() != nil, !late:
+			return done, err
+		case time.Now().After(deadline):
+			return done, fmt.Errorf("order %s: %w", ids[len(done)], ErrDaemonSlow)
+		case in.spool == nil:
+			if err := in.own(ctx); err != nil {
+				return done, err
+			}
+		}
+	}
+}
+
+// Close gives everything back; what was injected is durable before.
+func (in *Injector) Close() error {
+	defer in.plan.policy.Close()
+	var errs error
+	if in.orders != nil {
+		errs = in.orders.Close()
+	}
+	if in.spool != nil {
+		in.stop()
+		errs = errors.Join(errs, <-in.stopped, in.spool.Close(), in.journal.Close())
+	}
+	return errs
+}
+
+func author() string {
+	name := "uid " + fmt.Sprint(os.Geteuid())
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	return name + " " + filepath.Base(os.Args[0])
+}
+
+// SpoolDir says where the spool is: dir, else $KUMO_SPOOL, else where the policy puts it.
+func SpoolDir(ctx context.Context, dir string, o Options) (string, error) {
+	if dir == "" {
+		dir = os.Getenv("KUMO_SPOOL")
+	}
+	if dir != "" {
+		return filepath.Abs(dir)
+	}
+	p, err := start(ctx, quiet(o))
+	if err != nil {
+		return "", err
+	}
+	defer p.policy.Close()
+	data, _ := p.setup.Spool("data")
+	return data.Path, nil
+}
+
+// LogDirs says where the logs are: dir, else where the policy puts them.
+func LogDirs(ctx context.Context, dir string, o Options) ([]string, error) {
+	if dir != "" {
+		abs, err := filepath.Abs(dir)
+		return []string{abs}, err
+	}
+	p, err := start(ctx, quiet(o))
+	if err != nil {
+		return nil, err
+	}
+	defer p.policy.Close()
+	var dirs []string
+	for _, l := range p.setup.Logs {
+		dirs = append(dirs, l.Value.LogDir)
+	}
+	if len(dirs) == 0 {
+		return nil, fmt.Errorf("%s writes no logs: it calls kumo.configure_local_logs nowhere", p.source)
+	}
+	return dirs, nil
+}
+
+// quiet is a logger for verbs, which say what they have to say themselves.
+func quiet(o Options) Options {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return o
+}

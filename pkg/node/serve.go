@@ -1,0 +1,209 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+
+	"kumo/pkg/journal"
+	"kumo/pkg/listener"
+	"kumo/pkg/metric"
+	"kumo/pkg/queue"
+	"kumo/pkg/spool"
+)
+
+// Serve runs the daemon: until drain ends, then orderly to its end, or until abort ends. Errors are of the start, or
+// of a part that failed for good.
+func Serve(abort, drain context.Context, o Options) error {
+	if err := Become(o.User); err != nil {
+		return err
+	}
+	RaiseFiles()
+	p, err := start(drain, o)
+	if err != nil {
+		return err
+	}
+	defer p.policy.Close()
+	o.Log.Info("policy", "runs", p.source, "version", o.Version)
+	sayOnce(p, o.Log)
+	j, err := openJournal(p, o.Log)
+	if err != nil {
+		return err
+	}
+	n := &server{Options: o, plan: p, journal: j, registry: metric.NewRegistry(), gate: newGate(o.Log, j), abort: abort}
+	return n.run(drain)
+}
+
+// server is a node while it serves.
+type server struct {
+	Options
+	plan     *plan
+	journal  *journal.Journal
+	registry *metric.Registry
+	gate     *gate
+	abort    context.Context
+	rooms    *rooms
+
+	ports stage // listeners
+	flow  stage // orders and scheduled queues
+	out   stage // ready queues
+	tail  stage // gate and logs
+
+	intake lateIntake
+}
+
+// stage is a group of parts that stop together.
+type stage struct {
+	stop context.CancelFunc
+	ctx  context.Context
+	wg   sync.WaitGroup
+
+	mu  sync.Mutex
+	err error
+}
+
+func (s *stage) begin() { s.ctx, s.stop = context.WithCancel(context.Background()) }
+
+// run starts one part; failed is told when it ends with an error.
+func (s *stage) run(name string, f func(context.Context) error, failed func(error)) {
+	s.wg.Go(func() {
+		err := f(s.ctx)
+		if err == nil || errors.Is(err, context.Canceled) {
+			return
+		}
+		err = fmt.Errorf("%s: %w", name, err)
+		s.mu.Lock()
+		s.err = errors.Join(s.err, err)
+		s.mu.Unlock()
+		failed(err)
+	})
+}
+
+// end stops the parts and waits for them.
+func (s *stage) end() error {
+	s.stop()
+	s.wg.Wait()
+	return s.err
+}
+
+// run does what doc.go numbers: lock, bind, recover, serve, drain.
+func (n *server) run(drain context.Context) error {
+	for _, s := range []*stage{&n.ports, &n.flow, &n.out, &n.tail} {
+		s.begin()
+	}
+	fatal := make(chan error, 8)
+	failed := func(err error) {
+		select {
+		case fatal <- err:
+		default:
+		}
+	}
+	n.tail.run("logs", n.journal.Run, failed)
+	cfg := spoolConfig(n.plan, n.Log)
+	cfg.Owned = func() error { return n.bind(failed) }
+	s, err := spool.Open(drain, cfg)
+	if err != nil {
+		return n.leave(err)
+	}
+	if n.rooms, err = connect(n.plan, s, n.journal, n.registry, n.Log); err != nil {
+		return n.leave(errors.Join(err, s.Close()))
+	}
+	n.restore(s)
+	n.out.run("ready queues", n.rooms.ready.Run, failed)
+	n.flow.run("scheduled queues", n.rooms.queues.Run, failed)
+	n.intake.set(n.rooms.intake)
+	n.flow.run("orders", n.orders, failed)
+	n.gate.started(s)
+	n.tail.run("gate", func(ctx context.Context) error { n.gate.Run(ctx); return nil }, failed)
+	n.Log.Info("initialization complete")
+	select {
+	case <-drain.Done():
+		n.Log.Info("draining: no new mail, deliveries in hand finish; a second signal aborts")
+	case err = <-fatal:
+		n.Log.Error("a part failed, stopping", "error", err)
+	}
+	return n.leave(err)
+}
+
+// restore hands what the spool kept to the scheduled queues.
+func (n *server) restore(s *spool.Spool) {
+	s.Live(func(e spool.Entry) bool {
+		n.rooms.queues.Restore(queue.Entry{ID: e.ID, Queue: e.Queue, Created: e.Created, Due: e.Due, Attempts: e.Attempts})
+		return true
+	})
+	if live := s.Len(); live > 0 {
+		n.Log.Info("mail from before is queued again", "messages", live)
+	}
+}
+
+// leave stops everything in the order of the flow. A part that has not started stops at once.
+func (n *server) leave(err error) error {
+	n.gate.stop()
+	aborting := context.AfterFunc(n.abort, func() {
+		for _, s := range []*stage{&n.ports, &n.flow, &n.out} {
+			s.stop()
+		}
+	})
+	defer aborting()
+	err = errors.Join(err, n.ports.end(), n.flow.end(), n.out.end())
+	if n.rooms != nil {
+		err = errors.Join(err, n.rooms.spool.Close())
+	}
+	err = errors.Join(err, n.tail.end(), n.journal.Close())
+	if n.abort.Err() != nil {
+		return errors.Join(err, context.Canceled)
+	}
+	n.Log.Info("stopped")
+	return err
+}
+
+// bind opens every listener that the policy declared, or none.
+func (n *server) bind(failed func(error)) error {
+	metrics := listener.NewMetrics(n.registry)
+	var open []net.Listener
+	var begin []func()
+	for _, l := range n.plan.setup.ESMTP {
+		srv, err := listener.New(listener.Parts{
+			Options: l.Value, Hooks: n.plan.policy, Intake: &n.intake, Recorder: n.journal,
+			Gate: n.gate.Ask, Metrics: metrics, Log: n.Log,
+		})
+		if err == nil {
+			var ln net.Listener
+			if ln, err = net.Listen("tcp", l.Value.Listen); err == nil {
+				open = append(open, ln)
+				begin = append(begin, func() {
+					n.ports.run("smtp listener", func(ctx context.Context) error { return srv.Serve(ctx, n.abort, ln) }, failed)
+					n.Log.Info("smtp listener on " + ln.Addr().String())
+				})
+				continue
+			}
+		}
+		closeAll(open)
+		return fmt.Errorf("%s: %w", at(l.Trace, "listen"), err)
+	}
+	for _, h := range n.plan.http {
+		ln, err := net.Listen("tcp", h.options.Listen)
+		if err != nil {
+			closeAll(open)
+			return fmt.Errorf("%s: %w", h.at, err)
+		}
+		open = append(open, ln)
+		begin = append(begin, func() {
+			srv := n.httpServer(h)
+			n.ports.run("http listener", func(ctx context.Context) error { return srv.Serve(ctx, ln) }, failed)
+			n.Log.Info("http listener on " + ln.Addr().String())
+		})
+	}
+	for _, f := range begin {
+		f()
+	}
+	return nil
+}
+
+func closeAll(open []net.Listener) {
+	for _, l := range open {
+		_ = l.Close()
+	}
+}
