@@ -46,8 +46,7 @@ func newClient(opt ResolverOptions) (*client, error) {
 	if len(opt.NameServers) == 0 {
 		return nil, errNoServers
 	}
-	c := &client{opt: opt.Options}
-	c.opt.Timeout = cmp.Or(c.opt.Timeout, defaultLookup.Timeout)
+	c := &client{opt: opt.Options.orDefault()}
 	for _, ns := range opt.NameServers {
 		c.servers = append(c.servers, &server{NameServer: ns})
 	}

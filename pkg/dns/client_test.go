@@ -2,6 +2,7 @@ package dns_test
 
 import (
 	"fmt"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +15,7 @@ import (
 
 	"kumo/pkg/dns"
 	"kumo/pkg/kumotest"
+	"kumo/pkg/metric"
 	"kumo/pkg/option"
 )
 
@@ -229,6 +231,37 @@ func TestCaseRandomization(t *testing.T) {
 	})
 	if _, err := asking(t, mixed, folding).LookupMX(t.Context(), name); !dns.IsTemporary(err) {
 		t.Errorf("an answer in the wrong letter case: %v", err)
+	}
+}
+
+// A resolver made by hand, with nothing said but the server, asks as one that was configured.
+func TestZeroOptionsAreDefaults(t *testing.T) {
+	got := make(chan *mdns.Msg, 1)
+	srv := kumotest.NewDNS(t, func(q *kumotest.DNSQuery) {
+		got <- q.Msg
+		q.Answer(good)
+	})
+	wantSite(t, asking(t, func(c *dns.Config) { c.Options.Options = dns.LookupOptions{} }, srv), "mx.good.test")
+	if m := <-got; !m.RecursionDesired || m.IsEdns0() == nil {
+		t.Errorf("asked %v", m)
+	}
+}
+
+func TestMetrics(t *testing.T) {
+	reg := metric.NewRegistry()
+	r := asking(t, func(c *dns.Config) { c.Metrics = dns.NewMetrics(reg) }, answering(t))
+	for _, domain := range []string{"acme.test", "acme.test", "ACME.test", "nobody.test", "nobody.test"} {
+		_, _ = r.LookupMX(t.Context(), domain)
+	}
+	rec := httptest.NewRecorder()
+	reg.Handler().ServeHTTP(rec, httptest.NewRequest("GET", "/metrics", nil))
+	for _, line := range []string{
+		"dns_mx_resolve_cache_hit 3", "dns_mx_resolve_cache_miss 2", "dns_mx_resolve_in_progress 0",
+		"dns_mx_resolve_status_ok 1", "dns_mx_resolve_status_fail 1",
+	} {
+		if !strings.Contains(rec.Body.String(), line+"\n") {
+			t.Errorf("no %q in\n%s", line, rec.Body)
+		}
 	}
 }
 

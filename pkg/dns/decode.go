@@ -1,6 +1,7 @@
 package dns
 
 import (
+	"cmp"
 	"fmt"
 
 	"kumo/pkg/option"
@@ -89,6 +90,19 @@ func (o *LookupOptions) Check() error {
 
 // Check checks the nested options.
 func (o *ResolverOptions) Check() error { return o.Options.Check() }
+
+// orDefault takes options that nobody touched for the defaults, and fills in what cannot be zero.
+func (o LookupOptions) orDefault() LookupOptions {
+	hosts := o.UseHostsFile
+	o.UseHostsFile = ""
+	if o == (LookupOptions{}) {
+		o = defaultLookup
+	}
+	o.Timeout = cmp.Or(o.Timeout, defaultLookup.Timeout)
+	o.CacheSize = cmp.Or(o.CacheSize, defaultLookup.CacheSize)
+	o.UseHostsFile = hosts
+	return o
+}
 
 // DefaultLookupOptions is the options table when nothing is set.
 func DefaultLookupOptions() LookupOptions { return defaultLookup }

@@ -382,6 +382,8 @@ func TestQueriesAreUnpredictable(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	mu.Lock()
+	defer mu.Unlock()
 	if len(ids) < 60 || len(ports) < 48 {
 		t.Errorf("%d ids and %d ports in 64 queries", len(ids), len(ports))
 	}

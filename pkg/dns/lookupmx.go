@@ -20,6 +20,7 @@ import (
 // A hit in the cache costs no allocation when domain is in lower case. The error is *Error, or ctx's.
 func (r *Resolver) LookupMX(ctx context.Context, domain string) (*MX, error) {
 	if mx, ok := r.mx.Get(domain); ok {
+		r.metrics.hit.Inc()
 		return mx, nil
 	}
 	t, err := parseTarget(domain)
@@ -29,7 +30,14 @@ func (r *Resolver) LookupMX(ctx context.Context, domain string) (*MX, error) {
 	if t.name == "" {
 		return literalMX(domain, t), nil
 	}
-	mx, err := r.mx.GetOrLoad(ctx, t.name, func(ctx context.Context) (*MX, time.Duration, error) { return r.loadMX(ctx, t.name) })
+	loaded := false
+	mx, err := r.mx.GetOrLoad(ctx, t.name, func(ctx context.Context) (*MX, time.Duration, error) {
+		loaded = true
+		return r.measuredMX(ctx, t.name)
+	})
+	if !loaded {
+		r.metrics.hit.Inc()
+	}
 	if err != nil || t.port == 0 {
 		return mx, err
 	}
@@ -48,6 +56,20 @@ func literalMX(domain string, t target) *MX {
 		IsLiteral: true,
 		Hosts:     hosts,
 	}
+}
+
+// measuredMX is loadMX with its metrics.
+func (r *Resolver) measuredMX(ctx context.Context, name string) (*MX, time.Duration, error) {
+	r.metrics.miss.Inc()
+	r.metrics.inProgress.Inc()
+	defer r.metrics.inProgress.Dec()
+	mx, ttl, err := r.loadMX(ctx, name)
+	if err != nil {
+		r.metrics.fail.Inc()
+	} else {
+		r.metrics.ok.Inc()
+	}
+	return mx, ttl, err
 }
 
 // loadMX asks for the MX of a canonical name, within the limits on time and number.

@@ -37,6 +37,7 @@ type Config struct {
 	Now     func() time.Time // default time.Now
 	Hosts   string           // path of the hosts file; default /etc/hosts
 	Caches  *cache.Set       // where the caches are measured and sized; its clock should be Now
+	Metrics *Metrics         // default: counted and shown nowhere
 }
 
 // Bounds on how long an answer is used, whatever its TTL says: a TTL of 0 would mean one question per message, a
@@ -52,6 +53,7 @@ type Resolver struct {
 	hosts   *hostsFile // nil: use_hosts_file is Never
 	opt     LookupOptions
 	limits  Limits
+	metrics *Metrics
 	now     func() time.Time
 	slots   chan struct{} // MX lookups under way
 
@@ -61,6 +63,7 @@ type Resolver struct {
 }
 
 func newResolver(cfg Config, b backend) *Resolver {
+	cfg.Options.Options = cfg.Options.Options.orDefault()
 	now := cfg.Now
 	if now == nil {
 		now = time.Now
@@ -69,15 +72,20 @@ func newResolver(cfg Config, b backend) *Resolver {
 	if set == nil {
 		set = cache.NewSet(nil, now)
 	}
+	metrics := cfg.Metrics
+	if metrics == nil {
+		metrics = NewMetrics(nil)
+	}
 	r := &Resolver{
 		backend: b,
 		opt:     cfg.Options.Options,
 		limits:  cfg.Limits.withDefaults(),
+		metrics: metrics,
 		now:     now,
 		mx:      cache.New[string, *MX](set, "dns_resolver_mx", cache.Options{}),
 		v4:      cache.New[string, []netip.Addr](set, "dns_resolver_ipv4", cache.Options{}),
 		v6:      cache.New[string, []netip.Addr](set, "dns_resolver_ipv6", cache.Options{}),
-		texts:   cache.New[string, []string](set, "dns_resolver_text", cache.Options{Capacity: cmp.Or(cfg.Options.Options.CacheSize, defaultLookup.CacheSize)}),
+		texts:   cache.New[string, []string](set, "dns_resolver_text", cache.Options{Capacity: cfg.Options.Options.CacheSize}),
 	}
 	r.slots = make(chan struct{}, r.limits.MXConcurrency)
 	if r.opt.UseHostsFile != "Never" {
