@@ -217,6 +217,14 @@ func TestServfailZones(t *testing.T) {
 	}
 }
 
+func TestLocalhostInZones(t *testing.T) {
+	for zone, want := range map[string]string{"": "[127.0.0.1 ::1]", "$ORIGIN .\nlocalhost A 127.0.0.5\n": "[127.0.0.5]"} {
+		if got, err := zones(t, zone).LookupIP(t.Context(), "localhost", ""); err != nil || fmt.Sprint(got) != want {
+			t.Errorf("got %v, %v, want %s", got, err, want)
+		}
+	}
+}
+
 // hostsResolver has the zone, the hosts file text, and a clock.
 func hostsResolver(t *testing.T, text string) (r *dns.Resolver, path string, clock *time.Time) {
 	t.Helper()
