@@ -79,8 +79,15 @@ func parsePort(s string) (uint16, error) {
 }
 
 // ParseHost reads one host of an mx_list: "host", "host:port", "[address]" or "[address]:port". The name comes back
-// as A-labels in lower case with its root dot.
+// as A-labels in lower case with its root dot. An IPv4 address is taken without brackets, too: no host has such a
+// name, and an operator who writes one means the address.
 func ParseHost(s string) (Host, error) {
+	if bare, err := netip.ParseAddrPort(s); err == nil && bare.Addr().Is4() && bare.Port() > 0 {
+		return Host{Addr: bare.Addr(), Port: bare.Port()}, nil
+	}
+	if bare, err := netip.ParseAddr(s); err == nil && bare.Is4() {
+		return Host{Addr: bare}, nil
+	}
 	t, err := parseTarget(s)
 	if err != nil {
 		return Host{}, &Error{Name: s, Kind: Invalid, Cause: err}
