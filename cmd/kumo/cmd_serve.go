@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -50,7 +51,10 @@ spool; 130 aborted by a second signal.`,
 			}
 			ctx, abort := secondSignal(cmd.Context())
 			defer abort()
-			return node.Serve(ctx, cmd.Context(), opts)
+			if err := node.Serve(ctx, cmd.Context(), opts); err != nil {
+				return serveError(err)
+			}
+			return nil
 		},
 	}
 	cmd.Flags().StringVar(&policy, "policy", "", "policy `FILE` to run")
@@ -83,6 +87,17 @@ func secondSignal(drain context.Context) (context.Context, context.CancelFunc) {
 		cancel()
 	}()
 	return ctx, cancel
+}
+
+// serveError gives an aborted daemon and a held spool their exit codes.
+func serveError(err error) error {
+	switch {
+	case errors.Is(err, context.Canceled):
+		return cli.Errorf(cli.CodeInterrupted, "serve: aborted")
+	case errors.Is(err, node.ErrUser):
+		return cli.Usagef("serve: %w", err)
+	}
+	return spoolError("serve", err)
 }
 
 func validatePolicy(ctx context.Context, c *cli.Console, opts node.Options) error {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"kumo/pkg/cache"
 	"kumo/pkg/delivery"
 	"kumo/pkg/dns"
 	"kumo/pkg/egress"
@@ -37,23 +38,25 @@ type rooms struct {
 }
 
 // newResolver makes the resolver that the policy asked for, or that of the system.
-func newResolver(p *plan) (*dns.Resolver, error) {
+func newResolver(p *plan, cfg dns.Config) (*dns.Resolver, error) {
 	switch {
 	case p.setup.TestResolver != nil:
-		return dns.NewTest(p.setup.TestResolver.Value, dns.Config{})
+		return dns.NewTest(p.setup.TestResolver.Value, cfg)
 	case p.setup.Resolver != nil:
-		return dns.New(dns.Config{Options: p.setup.Resolver.Value})
+		cfg.Options = p.setup.Resolver.Value
+		return dns.New(cfg)
 	}
-	return dns.System("", dns.Config{})
+	return dns.System("", cfg)
 }
 
 // newPlanner makes what decides where mail goes, without anything that sends it.
-func newPlanner(p *plan) (*egress.Planner, *egress.Dialer, error) {
-	resolver, err := newResolver(p)
+func newPlanner(p *plan, reg *metric.Registry) (*egress.Planner, *egress.Dialer, error) {
+	caches := cache.NewSet(reg, time.Now)
+	resolver, err := newResolver(p, dns.Config{Caches: caches, Metrics: dns.NewMetrics(reg)})
 	if err != nil {
 		return nil, nil, fmt.Errorf("resolver: %w", err)
 	}
-	planner := egress.NewPlanner(egress.PlannerConfig{Configs: p.policy, Resolver: resolver, Epoch: p.policy.Epoch})
+	planner := egress.NewPlanner(egress.PlannerConfig{Configs: p.policy, Resolver: resolver, Epoch: p.policy.Epoch, Caches: caches})
 	return planner, egress.NewDialer(egress.DialerConfig{Resolver: resolver}), nil
 }
 
@@ -98,7 +101,7 @@ type feedback struct{ *queue.Queues }
 
 // connect builds the rooms that mail walks through.
 func connect(p *plan, s *spool.Spool, j *journal.Journal, reg *metric.Registry, log *slog.Logger) (*rooms, error) {
-	planner, dialer, err := newPlanner(p)
+	planner, dialer, err := newPlanner(p, reg)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 
+	"kumo/pkg/metric"
 	"kumo/pkg/spool"
 )
 
@@ -27,7 +28,7 @@ func Validate(ctx context.Context, o Options) (*Report, error) {
 	if p.setup, err = p.policy.Validate(ctx); err != nil {
 		return nil, err
 	}
-	if _, _, err := newPlanner(p); err != nil {
+	if _, _, err := newPlanner(p, metric.NewRegistry()); err != nil {
 		return nil, err
 	}
 	r := &Report{Policy: p.source, Spool: spoolConfig(p, o.Log).Dir, Valid: true}

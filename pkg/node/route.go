@@ -10,6 +10,7 @@ import (
 	"kumo/pkg/egress"
 	"kumo/pkg/mail"
 	"kumo/pkg/message"
+	"kumo/pkg/metric"
 	"kumo/pkg/option"
 	"kumo/pkg/smtp"
 )
@@ -65,7 +66,7 @@ func OpenRouteTester(ctx context.Context, o Options) (*RouteTester, error) {
 	if err != nil {
 		return nil, err
 	}
-	planner, dialer, err := newPlanner(p)
+	planner, dialer, err := newPlanner(p, metric.NewRegistry())
 	if err != nil {
 		p.policy.Close()
 		return nil, err

@@ -110,6 +110,7 @@ func (n *server) run(drain context.Context) error {
 	if n.rooms, err = connect(n.plan, s, n.journal, n.registry, n.Log); err != nil {
 		return n.leave(errors.Join(err, s.Close()))
 	}
+	measure(n.registry, n.gate.memory, s)
 	n.restore(s)
 	n.out.run("ready queues", n.rooms.ready.Run, failed)
 	n.flow.run("scheduled queues", n.rooms.queues.Run, failed)
@@ -144,6 +145,9 @@ func (n *server) leave(err error) error {
 	aborting := context.AfterFunc(n.abort, func() {
 		for _, s := range []*stage{&n.ports, &n.flow, &n.out} {
 			s.stop()
+		}
+		if n.rooms != nil {
+			n.rooms.ready.Abort()
 		}
 	})
 	defer aborting()

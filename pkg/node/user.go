@@ -12,6 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// ErrUser is a daemon started as root without --user.
+var ErrUser = errors.New("started as root without --user: name the user to run as, for example --user kumod (or --user root if that is meant)")
+
 // Become makes the process run as the user of that name, for good, keeping only the capability to bind ports below
 // 1024. The name of the current user is always accepted and changes nothing. Started as root with an empty name it
 // fails: a daemon that stays root must be asked for by name.
@@ -19,7 +22,7 @@ func Become(name string) error {
 	uid := os.Geteuid()
 	if name == "" {
 		if uid == 0 {
-			return errors.New("started as root without --user: name the user to run as, for example --user kumod")
+			return ErrUser
 		}
 		return nil
 	}
