@@ -1,10 +1,9 @@
--- A sink: takes every message that this machine sends to 127.0.0.1:2526 and drops it, with a Reception record in its
--- own log, so that one can see that mail arrives. `make demo` runs it beside a kumo that delivers to it.
+-- A sink: takes every message that this machine sends to 127.0.0.1:2526 and drops it. `make demo` runs it beside a
+-- kumo that delivers to it.
 --
 --   kumo serve --policy policy/sink.lua
---   kumo log tail --logs ~/.local/state/kumo/sink/logs
 --
--- KUMO_SINK_LISTEN chooses another address.
+-- KUMO_SINK_LISTEN chooses another address. With KUMO_SINK_SHOW=1 it says on stderr what arrives.
 
 local kumo = require 'kumo'
 
@@ -32,6 +31,11 @@ kumo.on('init', function()
   }
 end)
 
+local show = os.getenv 'KUMO_SINK_SHOW' == '1'
+
 kumo.on('smtp_server_message_received', function(msg)
+  if show then
+    kumo.log_info('arrived', msg:id(), 'for', tostring(msg:recipient()), msg:get_first_named_header_value 'Subject')
+  end
   msg:set_meta('queue', 'null')
 end)

@@ -11,6 +11,7 @@ import (
 // Type is the kind of a record: KumoMTA's words.
 type Type string
 
+// The types that there are.
 const (
 	Reception               Type = "Reception"               // taken in and durable
 	Delivery                Type = "Delivery"                // the peer took responsibility

@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# The fast checks: formatting, lint, vet, and whether generated files are fresh. It changes nothing in the checkout.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+failed=0
+say() { printf '%s\n' "$*" >&2; }
+
+mapfile -t files < <(git ls-files '*.go' | while read -r f; do [ -e "$f" ] && printf '%s\n' "$f"; done)
+unformatted=$(.ci/bin/gofumpt -l "${files[@]}")
+if [ -n "$unformatted" ]; then
+  say "not formatted (run .ci/bin/gofumpt -w on them):"
+  say "$unformatted"
+  failed=1
+fi
+
+go vet ./... || failed=1
+.ci/bin/golangci-lint run ./... || failed=1
+
+# The generator writes into a directory of its own here, so that the check leaves no trace.
+if [ -d scripts/gen ]; then
+  fresh=$(mktemp -d)
+  trap 'rm -rf "$fresh"' EXIT
+  go run ./scripts/gen -o "$fresh"
+  if ! diff -rq -x '*.go' man "$fresh" >&2; then
+    say "man/ is stale: run make gen and commit what it writes"
+    failed=1
+  fi
+fi
+
+go mod verify >/dev/null || failed=1
+if ! go mod tidy -diff >/dev/null 2>&1; then
+  say "go.mod or go.sum is not tidy: run go mod tidy and commit"
+  failed=1
+fi
+exit "$failed"
