@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -105,6 +106,35 @@ func benchDeliver(b *testing.B, size int, ctx context.Context) {
 	}
 	b.ReportMetric(float64(cpu()-start)/float64(b.N), "cpu-us/msg")
 	s.Close()
+	d.running.Wait()
+}
+
+// BenchmarkDeliver20 is 1 KB over 20 connections that stay open.
+func BenchmarkDeliver20(b *testing.B) {
+	d := &fakeDialer{tcp: true, scripts: []func(*peer){func(p *peer) { sink(p.Conn) }}}
+	plan := testPlan()
+	carrier := New(Options{Dialer: d, Hostname: "client.test"}).Carrier(plan)
+	body := []byte("Subject: x\r\n\r\n" + strings.Repeat(strings.Repeat("x", 70)+"\r\n", 14))
+	b.SetParallelism(20 / runtime.GOMAXPROCS(0))
+	b.ReportAllocs()
+	start := cpu()
+	b.RunParallel(func(pb *testing.PB) {
+		s, err := carrier.Open(context.Background(), plan)
+		if err != nil {
+			b.Error(err)
+			return
+		}
+		defer s.Close()
+		m := testMessage("someone@mx.test")
+		m.SetData(body)
+		for pb.Next() {
+			if res := s.Deliver(context.Background(), m); len(res.Attempts) != 1 || res.Attempts[0].Response.Code != 250 {
+				b.Errorf("%+v", res)
+				return
+			}
+		}
+	})
+	b.ReportMetric(float64(cpu()-start)/float64(b.N), "cpu-us/msg")
 	d.running.Wait()
 }
 

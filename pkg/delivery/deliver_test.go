@@ -91,8 +91,8 @@ func TestDeliverToForeignServer(t *testing.T) {
 				".\r\n",
 				".",
 				"Subject: no end",
-				"Subject: dots\r\n\r\n" + strings.Repeat("..\r\n.x\r\n", 20_000),
-				"Subject: large\r\n\r\n" + strings.Repeat(strings.Repeat("y", 70)+"\r\n", 40_000),
+				"Subject: dots\r\n\r\n" + strings.Repeat("..\r\n.x\r\n", 10_000),
+				"Subject: large\r\n\r\n" + strings.Repeat(strings.Repeat("y", 70)+"\r\n", 20_000),
 				"Subject: 8bit\r\n\r\ngrüße\r\n",
 				"Subject: one long line\r\n\r\n" + strings.Repeat("z", 1800) + "\r\n",
 			}
@@ -332,6 +332,29 @@ func TestIdleDisconnects(t *testing.T) {
 			d.running.Wait()
 		})
 	}
+}
+
+// TestPreSentAnswers is fault F73 on a fresh connection, where it counts as an attempt: a host that always does it
+// must not be tried for ever.
+func TestPreSentAnswers(t *testing.T) {
+	said := make(chan struct{})
+	d := &fakeDialer{tcp: true, scripts: []func(*peer){func(p *peer) {
+		p.hello("PIPELINING")
+		p.say("250 ok", "250 ok", "354 go", "250 2.0.0 got it")
+		close(said)
+		p.wait()
+	}}}
+	s, err := open(t, d, testPlan())
+	if err == nil { // else it came together with the answer to EHLO
+		<-said
+		m := testMessage("a@test")
+		res := s.Deliver(t.Context(), m)
+		if got := outcomes(m, res); got != `Transient "MAIL" 451 a@test!` {
+			t.Errorf("got %s: %s", got, res.Attempts[0].Response)
+		}
+		s.Close()
+	}
+	d.running.Wait()
 }
 
 // TestIdleOverTLS: TLS session tickets that wait in the socket do not make an idle connection suspect.

@@ -76,7 +76,12 @@ var hostileAtOpen = []struct {
 		defer reading.Wait()
 		p.say(strings.Repeat("garbage ", 10))
 	}, "STARTTLS: TLS handshake", 6 * time.Second},
-	{"handshake is closed", nil, func(p *peer) { p.hello("STARTTLS"); p.hear(); p.say("220 go") }, "STARTTLS: TLS handshake", 6 * time.Second},
+	{"handshake is closed", nil, func(p *peer) {
+		p.hello("STARTTLS")
+		p.hear()
+		p.say("220 go")
+		_, _ = p.in.ReadByte()
+	}, "STARTTLS: TLS handshake", 6 * time.Second},
 }
 
 func required(p *egress.Path)       { p.EnableTLS = egress.TLSRequired }

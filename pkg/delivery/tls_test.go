@@ -255,6 +255,10 @@ func TestBrokenTLSIsBounded(t *testing.T) {
 
 // TestHugeChain is fault F82: a certificate chain of megabytes is cut off by the handshake's own bounds.
 func TestHugeChain(t *testing.T) {
+	synctest.Test(t, testHugeChain)
+}
+
+func testHugeChain(t *testing.T) {
 	ca := newAuthority(t)
 	cert := ca.issue(t, "mx1.test", time.Unix(1<<33, 0))
 	for len(cert.Certificate) < 20_000 {

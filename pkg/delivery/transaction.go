@@ -119,6 +119,11 @@ func (d *delivering) decide(v verdict, to []mail.Address) {
 // connection cannot be used any more, open are those about whom nothing was decided.
 func (d *delivering) transaction(to []mail.Address) (open []mail.Address, err error) {
 	d.good = d.good[:0]
+	if !d.used { // Deliver has looked at a connection that was used before
+		if err := d.conn.Check(); err != nil {
+			return to, err
+		}
+	}
 	if err := d.envelope(to); err != nil {
 		return to, err
 	}

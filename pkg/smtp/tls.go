@@ -113,11 +113,12 @@ func (c *Conn) StartTLS(config *tls.Config, timeout time.Duration) (Reply, error
 }
 
 func (c *Conn) handshake(config *tls.Config, timeout time.Duration) error {
-	if err := c.sock.SetDeadline(time.Now().Add(timeout)); err != nil {
-		return c.fail(ioError("STARTTLS", err))
-	}
 	nc := tls.Client(c.sock, config)
-	if err := nc.Handshake(); err != nil {
+	err := c.sock.SetDeadline(time.Now().Add(timeout))
+	if err == nil {
+		err = nc.Handshake()
+	}
+	if err != nil {
 		e := ioError("STARTTLS", err)
 		if e.Kind == KindClosed {
 			e.Kind = KindTLS
