@@ -12,9 +12,14 @@ import (
 
 // Store keeps messages while they wait (an adapter over spool.Spool, made by node).
 type Store interface {
+	// Update records all that changed about m: recipients, metadata, due, attempts.
 	Update(m *message.Message) error
+	// Reschedule records a new due time and count of attempts.
 	Reschedule(id message.ID, due time.Time, attempts int) error
+	// End records that the message has ended. why is Delivery, Bounce or Expiration.
 	End(id message.ID, why journal.Type) error
+	// Load brings a message back, without its body. An error that is fs.ErrNotExist says that the message has ended
+	// meanwhile: then it is forgotten. After any other error it is tried again.
 	Load(id message.ID) (*message.Message, error)
 }
 
@@ -41,7 +46,8 @@ type Recorder interface {
 	Record(r *journal.Record)
 }
 
-// Clock is where queues take their time from.
+// Clock is where queues take their time from. The times of Now should carry a monotonic reading, as time.Now's do:
+// then steps of the wall clock neither hurry nor hold up what is scheduled.
 type Clock interface {
 	Now() time.Time
 	// NewTimer is time.NewTimer: its channel, and a function that stops it.

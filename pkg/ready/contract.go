@@ -19,8 +19,10 @@ type Carriers interface {
 	Carrier(plan *egress.Plan) egress.Carrier
 }
 
-// Clock is where ready queues take their time from.
+// Clock is where ready queues take their time from. The times of Now should carry a monotonic reading, as time.Now's
+// do.
 type Clock interface {
 	Now() time.Time
+	// NewTimer is time.NewTimer: its channel, and a function that stops it.
 	NewTimer(d time.Duration) (<-chan time.Time, func() bool)
 }

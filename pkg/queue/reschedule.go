@@ -1,0 +1,86 @@
+package queue
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"kumo/pkg/journal"
+	"kumo/pkg/message"
+	"kumo/pkg/smtp"
+)
+
+var failedConfig = smtp.NewReply(451, "4.4.4", "KumoMTA internal: the queue of this message cannot be configured now")
+
+func fullReply(key string, wait time.Duration) smtp.Reply {
+	return smtp.NewReply(451, "4.4.4", "KumoMTA internal: ready queue "+key+" is full, delay="+pretty(wait))
+}
+
+// pretty is d as people read it: "1m30s", "250ms".
+func pretty(d time.Duration) string {
+	if d >= time.Second {
+		return d.Round(time.Second).String()
+	}
+	return d.Round(time.Millisecond).String()
+}
+
+// delay logs why m is not tried now and schedules it. No attempt is counted.
+func (s *Queues) delay(ctx context.Context, q *Scheduled, m *message.Message, now time.Time, wait time.Duration, why message.Reason, reply smtp.Reply) {
+	q.delayed(why)
+	s.record(journal.Delayed, m, nil, now, reply, nil)
+	s.reschedule(ctx, q, m, now, wait, false)
+}
+
+// retry counts an attempt and schedules m by the queue's retry intervals.
+func (s *Queues) retry(ctx context.Context, q *Scheduled, m *message.Message, now time.Time) {
+	wait := s.settings(ctx, q, now).delay(m.Attempts, s.random())
+	m.Attempts++
+	s.reschedule(ctx, q, m, now, wait, true)
+}
+
+// settings is the configuration of q, or the defaults when there is none to be had: a message that was taken in
+// must have some schedule.
+func (s *Queues) settings(ctx context.Context, q *Scheduled, now time.Time) *settings {
+	c, err := q.config(ctx, s.since(now))
+	if err != nil {
+		s.log.Error("queue is treated by default values", "queue", q.name, "error", err)
+		return s.fallback
+	}
+	return c
+}
+
+// reschedule makes m due after wait, or expires it if it would then be too old. changed says that more of m than its
+// schedule is to be saved. Only an entry of m stays in memory.
+func (s *Queues) reschedule(ctx context.Context, q *Scheduled, m *message.Message, now time.Time, wait time.Duration, changed bool) {
+	maxAge := s.settings(ctx, q, now).MaxAge.Std()
+	if age(m, now)+wait >= maxAge {
+		s.expire(q, m, now, wait, maxAge)
+		return
+	}
+	m.Due = now.Add(wait).Round(0)
+	var err error
+	if changed {
+		err = s.store.Update(m)
+	} else {
+		err = s.store.Reschedule(m.ID, m.Due, m.Attempts)
+	}
+	if err != nil {
+		s.log.Error("cannot save when a message is due; a restart would try it earlier", "id", m.ID.String(), "error", err)
+	}
+	s.schedule(q, s.entry(m, s.since(now)+int64(wait)))
+}
+
+// age is how long ago m was received; not negative, whatever the clock did since.
+func age(m *message.Message, now time.Time) time.Duration { return max(now.Sub(m.Created), 0) }
+
+// expire ends m because its next try would come too late.
+func (s *Queues) expire(q *Scheduled, m *message.Message, now time.Time, wait, maxAge time.Duration) {
+	var b strings.Builder
+	b.WriteString("Next delivery time would be at ")
+	b.WriteString(now.Add(wait).UTC().Format(time.RFC3339))
+	b.WriteString(" which exceeds the expiry time ")
+	b.WriteString(m.Created.Add(maxAge).UTC().Format(time.RFC3339))
+	b.WriteString(" configured via max_age")
+	s.records(journal.Expiration, m, nil, now, smtp.NewReply(551, "5.4.7", b.String()), nil)
+	s.end(q, m, journal.Expiration)
+}
