@@ -28,6 +28,7 @@ type body struct {
 // buf[:b.out] is the message and buf[b.in:w] is what follows the data.
 func (b *body) scan(buf []byte, w int) bool {
 	for {
+		b.run(buf, w)
 		i := bytes.IndexByte(buf[b.seen:w], '\n')
 		if i < 0 {
 			b.seen = w
@@ -50,6 +51,36 @@ func (b *body) scan(buf []byte, w int) bool {
 		b.in, b.seen = end, end
 		b.afterBare, b.middle = !crlf, false
 	}
+}
+
+// run takes lines that need no thought, as nearly all do: of ordinary length, ended by CRLF, without a dot in front.
+func (b *body) run(buf []byte, w int) {
+	if b.seen != b.in || b.afterBare || b.middle || b.dropping() {
+		return
+	}
+	at, pairs, limit := b.in, 0, b.limit+1
+	for {
+		i := bytes.IndexByte(buf[at:w], '\n')
+		if i < 1 || i > limit || buf[at+i-1] != '\r' || buf[at] == '.' {
+			break
+		}
+		at += i + 1
+		pairs++
+	}
+	n := at - b.in
+	if b.out+n > b.max {
+		// Where it became too big does not matter, but that the rest is dropped does.
+		b.tooBig = true
+		b.out = 0
+	} else {
+		if b.out != b.in {
+			copy(buf[b.out:], buf[b.in:at])
+		}
+		b.out += n
+	}
+	b.pairs += pairs
+	b.total += n
+	b.in, b.seen = at, at
 }
 
 // take appends a line to the message.
