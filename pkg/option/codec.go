@@ -261,10 +261,10 @@ func (c compiler) pointerCodec(t reflect.Type, f *field) (codec, error) {
 		return nil
 	}
 	encode := func(v reflect.Value) any {
-		if v.IsNil() || elem.encode == nil {
+		if v.IsNil() {
 			return nil
 		}
-		return elem.encode(v.Elem())
+		return elem.encodeSet(v.Elem())
 	}
 	return codec{decode, encode, elem.name}, nil
 }
@@ -313,13 +313,23 @@ func (c compiler) sliceCodec(t reflect.Type, f *field) (codec, error) {
 	encode := func(v reflect.Value) any {
 		out := make([]any, v.Len())
 		for i := range out {
-			if elem.encode != nil {
-				out[i] = elem.encode(v.Index(i))
-			}
+			out[i] = elem.encodeSet(v.Index(i))
 		}
 		return out
 	}
 	return codec{decode, encode, "list of " + elem.name}, nil
+}
+
+// encodeSet writes a value that is known to be set: an empty string is one then.
+func (c codec) encodeSet(v reflect.Value) any {
+	if c.encode == nil {
+		return nil
+	}
+	x := c.encode(v)
+	if x == nil && v.Kind() == reflect.String {
+		return ""
+	}
+	return x
 }
 
 // decodeElem decodes an element of a list or map, which cannot be unset.
@@ -360,9 +370,7 @@ func (c compiler) mapCodec(t reflect.Type, f *field) (codec, error) {
 	encode := func(v reflect.Value) any {
 		out := make(map[string]any, v.Len())
 		for it := v.MapRange(); it.Next(); {
-			if elem.encode != nil {
-				out[it.Key().String()] = elem.encode(it.Value())
-			}
+			out[it.Key().String()] = elem.encodeSet(it.Value())
 		}
 		return out
 	}

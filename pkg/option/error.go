@@ -133,12 +133,12 @@ func (e *Error) redact() *Error {
 	return e
 }
 
-// wrapDecoder makes an *Error of what a Decoder or Check returned, in words that say "invalid".
+// wrapDecoder makes an *Error of what a Decoder or Check returned, in words that say "invalid". Of several it keeps
+// the first, as a nested table does.
 func wrapDecoder(err error) *Error {
 	var e *Error
 	if errors.As(err, &e) {
-		c := *e
-		return &c
+		return &Error{Option: e.Option, Origin: e.Origin, Msg: e.Msg, Hint: e.Hint, safe: e.safe}
 	}
 	msg := err.Error()
 	if !strings.HasPrefix(msg, "invalid") {
@@ -147,7 +147,7 @@ func wrapDecoder(err error) *Error {
 	return &Error{Msg: msg}
 }
 
-// join makes one error of several: unknown fields first, then by origin as found.
+// join makes one error of several: unknown fields come first, then the others in the order of declaration.
 func join(errs []*Error) *Error {
 	first := errs[0]
 	first.More = append(first.More, errs[1:]...)

@@ -51,7 +51,7 @@ func (l Layer) Clone() Layer { return maps.Clone(l) }
 
 // Explained is one line of a Trace: an option, its value in force as a user would write it, and who set it.
 // Over holds the settings that this one overrode, nearest first, without the default. Parts explains each key of a
-// map option that layers merge (merge=map), sorted by key; it is empty for all others.
+// map option that several layers merged (merge=map), sorted by key; it is empty for all others.
 type Explained struct {
 	Name   string      `json:"name"`
 	Value  any         `json:"value"`

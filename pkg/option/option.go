@@ -51,7 +51,9 @@ func SchemaOf[T any]() *Schema[T] {
 	if t.Kind() != reflect.Struct {
 		panic("option: SchemaOf[" + t.String() + "]: not a struct")
 	}
-	s := &Schema[T]{typ: compiler{}.structOf(t)}
+	c := compiler{}
+	s := &Schema[T]{typ: c.structOf(t)}
+	c.markSecrets()
 	s.typ.fill(reflect.ValueOf(&s.proto).Elem())
 	return s
 }
@@ -96,6 +98,20 @@ func (s *Schema[T]) ResolveAt(call Origin, what string, layers ...Layer) (Resolv
 	}
 	res.Trace, res.Warnings = r.finish(), r.warnings
 	return *res, nil
+}
+
+// Decode reads a table as a T, with defaults and checks but without layers: for Decoders that take a table among
+// other forms. Errors are *Error whose Option is the path within the table.
+func (s *Schema[T]) Decode(v any) (T, error) {
+	t := s.proto
+	m, ok := Map(v)
+	if !ok {
+		return t, InvalidType(v, "a map of options")
+	}
+	if e := s.typ.decode(reflect.ValueOf(&t).Elem(), m); e != nil {
+		return s.proto, e
+	}
+	return t, nil
 }
 
 // Validate resolves layers and returns only what is wrong.

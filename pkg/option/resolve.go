@@ -2,7 +2,6 @@ package option
 
 import (
 	"errors"
-	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -21,65 +20,127 @@ type resolution struct {
 // lay puts the layers over the defaults.
 func (r *resolution) lay(layers []Layer) {
 	r.lines = slices.Clone(r.typ.lines)
+	given := 0
 	for _, l := range layers {
-		for name, s := range l {
-			if s.Value == nil {
-				if _, ok := r.typ.index[name]; !ok {
-					r.fail(r.typ.unknown(name), s.Origin)
+		given += len(l)
+	}
+	if given == 0 {
+		return
+	}
+	var over []Setting
+	known := 0
+	for i, f := range r.typ.fields {
+		if f.mergeMap {
+			known += r.mergeAll(&r.lines[i], f, layers)
+			continue
+		}
+		line, start := &r.lines[i], len(over)
+		for k := len(layers) - 1; k >= 0; k-- {
+			s, n := r.lookup(f, layers[k])
+			known += n
+			switch {
+			case s.Value == nil:
+			case line.Origin.Kind == KindDefault:
+				line.Value, line.Origin = s.Value, s.Origin
+			default:
+				if over == nil { // one piece for all options, never grown
+					over = make([]Setting, 0, given)
 				}
-				continue
+				over = append(over, s)
 			}
-			i, ok := r.typ.index[name]
-			if !ok {
-				r.fail(r.typ.unknown(name), s.Origin)
-				continue
-			}
-			f := r.typ.fields[i]
-			if len(f.aliases) > 0 && name != f.name && l[f.name].Value != nil {
-				r.fail((&Error{Msg: "duplicate field `" + f.name + "`, also given as `" + name + "`"}).under(name), s.Origin)
-				continue
-			}
-			r.put(&r.lines[i], f, s)
+		}
+		if len(over) > start {
+			line.Over = over[start:len(over):len(over)]
 		}
 	}
-	if len(r.errs) > 1 {
-		slices.SortFunc(r.errs, func(a, b *Error) int { return strings.Compare(a.Option, b.Option) })
+	if known < given {
+		r.refuse(layers)
 	}
 }
 
-// put makes s the value in force of one option.
-func (r *resolution) put(line *Explained, f *field, s Setting) {
-	if f.mergeMap {
-		r.merge(line, s)
-		return
+// lookup finds the setting of an option in a layer, by its name or an alias, and how many names were there.
+func (r *resolution) lookup(f *field, l Layer) (Setting, int) {
+	s, ok := l[f.name]
+	n := 0
+	if ok {
+		n = 1
 	}
-	if line.Origin.Kind != KindDefault {
-		over := make([]Setting, 0, len(line.Over)+1)
-		over = append(over, Setting{Value: line.Value, Origin: line.Origin})
-		line.Over = append(over, line.Over...)
+	for _, a := range f.aliases {
+		other, ok := l[a]
+		if !ok {
+			continue
+		}
+		n++
+		if s.Value != nil && other.Value != nil {
+			r.fail((&Error{Msg: "duplicate field `" + f.name + "`, also given as `" + a + "`"}).under(a), other.Origin)
+		}
+		if s.Value == nil {
+			s = other
+		}
 	}
-	line.Value, line.Origin = s.Value, s.Origin
+	return s, n
 }
 
-// merge lays a map over the map that is in force, key by key.
-func (r *resolution) merge(line *Explained, s Setting) {
-	m, ok := Map(s.Value)
-	if !ok { // left for the decoder to refuse
-		line.Value, line.Origin = s.Value, s.Origin
-		return
+// refuse reports the names that are no options, by name, before anything else.
+func (r *resolution) refuse(layers []Layer) {
+	var unknown []*Error
+	for _, l := range layers {
+		for name, s := range l {
+			if _, ok := r.typ.index[name]; !ok {
+				e := r.typ.unknown(name)
+				e.What, e.Origin = r.what, s.Origin
+				unknown = append(unknown, e)
+			}
+		}
 	}
-	old, _ := Map(line.Value)
-	merged := make(map[string]any, len(old)+len(m))
-	maps.Copy(merged, old)
-	parts := slices.Clone(line.Parts)
+	slices.SortStableFunc(unknown, func(a, b *Error) int { return strings.Compare(a.Option, b.Option) })
+	r.errs = append(unknown, r.errs...)
+}
+
+// mergeAll lays the maps of an option over each other, from the first layer to the last.
+func (r *resolution) mergeAll(line *Explained, f *field, layers []Layer) (known int) {
+	var merged map[string]any
+	for _, l := range layers {
+		s, n := r.lookup(f, l)
+		known += n
+		m, ok := Map(s.Value)
+		switch {
+		case s.Value == nil:
+		case !ok: // left for the decoder to refuse
+			line.Value, line.Origin, line.Parts = s.Value, s.Origin, nil
+			return known
+		case line.Origin.Kind == KindDefault:
+			line.Value, line.Origin = s.Value, s.Origin
+		default:
+			if merged == nil {
+				merged = line.startMerge(len(m))
+			}
+			line.merge(merged, m, s.Origin)
+		}
+	}
+	return known
+}
+
+// startMerge makes the line's map one that can be added to, and explains its keys.
+func (e *Explained) startMerge(more int) map[string]any {
+	first, _ := Map(e.Value)
+	merged := make(map[string]any, len(first)+more)
+	e.Parts = make([]Explained, 0, len(first)+more)
+	e.merge(merged, first, e.Origin)
+	e.Value = merged
+	return merged
+}
+
+// merge lays m over merged, which is the line's map.
+func (e *Explained) merge(merged, m map[string]any, origin Origin) {
 	for k, v := range m {
 		if v == nil {
 			continue
 		}
 		merged[k] = v
-		parts = putPart(parts, k, Setting{v, s.Origin})
+		e.Parts = putPart(e.Parts, k, Setting{v, origin})
 	}
-	line.Value, line.Origin, line.Parts = merged, s.Origin, parts
+	e.Origin = origin
 }
 
 // putPart sets key k among parts, which are sorted by name.
@@ -110,7 +171,7 @@ func (r *resolution) decode(v reflect.Value) {
 				Msg: "option `" + f.name + "` is deprecated: " + f.deprecated,
 			})
 		}
-		if e := f.decode(v.FieldByIndex(f.path), line.Value); e != nil {
+		if e := f.decode(f.in(v), line.Value); e != nil {
 			r.fail(e, r.blame(f, line, e))
 		}
 	}
@@ -169,7 +230,7 @@ func (r *resolution) finish() Trace {
 
 // spread appends the lines of one field to out.
 func (f *field) spread(out Trace, line Explained) Trace {
-	if f.hidden {
+	if f.hidden || (f.sub != nil && f.sub.secrets && !f.leafy) {
 		return append(out, line.hide(f))
 	}
 	if !f.leafy || (line.IsDefault() && f.typ.Kind() == reflect.Pointer) {
@@ -211,31 +272,6 @@ func (f *field) pick(m map[string]any) any {
 	return nil
 }
 
-// hide replaces the values of a secret option by what may be shown of them.
-func (e Explained) hide(f *field) Explained {
-	show := func(v any) any {
-		var s Secret
-		if v == nil || f.secret || s.DecodeOption(v) != nil {
-			return hidden(v)
-		}
-		return s.String()
-	}
-	e.Value, e.Parts = show(e.Value), nil
-	over := make([]Setting, len(e.Over))
-	for i, o := range e.Over {
-		over[i] = Setting{show(o.Value), o.Origin}
-	}
-	e.Over = over
-	return e
-}
-
-func hidden(v any) any {
-	if v == nil {
-		return nil
-	}
-	return "(secret)"
-}
-
 // decode reads one option's value; the error names the option.
 func (f *field) decode(dst reflect.Value, v any) *Error {
 	e := f.codec.decode(dst, v)
@@ -268,7 +304,7 @@ func (st *structType) decode(dst reflect.Value, m map[string]any) *Error {
 			}
 			continue
 		}
-		if e := f.decode(dst.FieldByIndex(f.path), v); e != nil {
+		if e := f.decode(f.in(dst), v); e != nil {
 			return e
 		}
 	}
@@ -284,14 +320,22 @@ func (st *structType) decode(dst reflect.Value, m map[string]any) *Error {
 func (st *structType) encode(v reflect.Value) any {
 	out := make(map[string]any, len(st.fields))
 	for _, f := range st.fields {
-		if f.codec.encode == nil {
-			continue
-		}
-		if x := f.codec.encode(v.FieldByIndex(f.path)); x != nil {
+		if x := f.encode(f.in(v)); x != nil {
 			out[f.name] = x
 		}
 	}
 	return out
+}
+
+// encode writes one option; nil is unset. Where the default is not empty, an empty string was set.
+func (f *field) encode(v reflect.Value) any {
+	if f.hasDefault {
+		return f.codec.encodeSet(v)
+	}
+	if f.codec.encode == nil {
+		return nil
+	}
+	return f.codec.encode(v)
 }
 
 // Export is the table that a user would write for v, with every option that has a value: what a policy sees when it

@@ -14,7 +14,7 @@ type structType struct {
 	index   map[string]int // names and aliases
 	names   []string       // names only, for suggestions
 	nested  bool           // some field is traced leaf by leaf
-	secrets bool           // some field must not be shown
+	secrets bool           // some field, or one of a nested struct, must not be shown
 	lines   Trace          // a default line for each field
 }
 
@@ -73,7 +73,6 @@ func (c compiler) structOf(t reflect.Type) *structType {
 		}
 		st.names = append(st.names, f.name)
 		st.nested = st.nested || f.leafy
-		st.secrets = st.secrets || f.hidden
 		st.lines = append(st.lines, Explained{Name: f.name, Value: f.raw, Origin: Origin{Kind: KindDefault}})
 	}
 	return st
@@ -109,10 +108,41 @@ func (c compiler) fieldOf(owner reflect.Type, sf reflect.StructField, path []int
 	f := &field{tag: t, goName: sf.Name, owner: owner, path: path, typ: sf.Type}
 	f.codec, err = c.codecOf(sf.Type, f)
 	fail(err)
-	f.hidden = t.secret || sf.Type == secretType || (sf.Type.Kind() == reflect.Pointer && sf.Type.Elem() == secretType)
+	f.hidden = t.secret || innermost(sf.Type) == secretType
 	fail(f.bound())
 	fail(f.setDefault())
 	return f
+}
+
+// innermost is the type that pointers, lists and maps of it lead to.
+func innermost(t reflect.Type) reflect.Type {
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Map {
+		t = t.Elem()
+	}
+	return t
+}
+
+// markSecrets tells every struct type whether a secret lies anywhere in it. Types may contain each other, so it
+// repeats until nothing changes.
+func (c compiler) markSecrets() {
+	for changed := true; changed; {
+		changed = false
+		for _, st := range c {
+			for _, f := range st.fields {
+				if !st.secrets && (f.hidden || (f.sub != nil && f.sub.secrets)) {
+					st.secrets, changed = true, true
+				}
+			}
+		}
+	}
+}
+
+// in is the field's place in a struct of its type.
+func (f *field) in(v reflect.Value) reflect.Value {
+	if len(f.path) == 1 {
+		return v.Field(f.path[0])
+	}
+	return v.FieldByIndex(f.path)
 }
 
 // setDefault decodes the default of the tag, so that a bad one is found when the program starts.
@@ -147,7 +177,7 @@ func (f *field) emptyRaw() any {
 // fill sets the defaults in v, a zero struct of the type.
 func (st *structType) fill(v reflect.Value) {
 	for _, f := range st.fields {
-		dst := v.FieldByIndex(f.path)
+		dst := f.in(v)
 		switch {
 		case f.defValue.IsValid():
 			dst.Set(f.defValue)
