@@ -61,3 +61,11 @@ func BenchmarkNewState(b *testing.B) {
 		h.Release(s)
 	}
 }
+
+func BenchmarkPcall(b *testing.B) {
+	benchFire(b, "local function f(x) return x end require('kumo').on('init', function(x) for i = 1, 100 do pcall(f, i) end end)")
+}
+
+func BenchmarkPcallError(b *testing.B) {
+	benchFire(b, "local function f(x) error 'x' end require('kumo').on('init', function(x) for i = 1, 100 do pcall(f, i) end end)")
+}

@@ -86,7 +86,7 @@ func (s *State) failure(event string, err error) (fail *Error, good bool) {
 	if !errors.As(err, &api) {
 		return fail, false
 	}
-	fail.Traceback = api.StackTrace
+	fail.Traceback, s.trace, s.depth = s.trace, "", 0
 	if api.Object != nil {
 		fail.Msg = text(api.Object)
 	}

@@ -113,7 +113,7 @@ func (s *State) call(event string, fn *lua.LFunction, args []lua.LValue) (lua.LV
 	for _, a := range args {
 		l.Push(a)
 	}
-	if err := l.PCall(len(args), lua.MultRet, nil); err != nil {
+	if err := l.PCall(len(args), lua.MultRet, s.onError); err != nil {
 		fail, good := s.failure(event, err)
 		s.broken = s.broken || !good
 		l.SetTop(top)

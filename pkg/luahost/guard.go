@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	lua "github.com/yuin/gopher-lua"
 )
 
 // ErrTimeout is in every error of a call that ran too long.
@@ -58,6 +60,15 @@ func (g *guard) look() <-chan struct{} {
 		return nil
 	}
 	return closed
+}
+
+// spend charges a library function for work that the instruction counter does not see, so that a loop around it is
+// stopped in time: one instruction for 16 bytes. It raises the error when the call's time is over.
+func (g *guard) spend(l *lua.LState, bytes int) {
+	g.steps += uint64(bytes)/16 + 1
+	if g.steps >= g.next && g.look() != nil {
+		l.RaiseError("%s", g.err.Error())
+	}
 }
 
 // expired says why the call must end now, nil if it may go on. Blocking functions ask it too.

@@ -44,6 +44,7 @@ var ioLib = lib{
 			l.Push(lua.LString(strings.TrimPrefix(err.Error(), "open ")))
 			return 2
 		}
+		From(l).guard.spend(l, len(b))
 		l.Push(From(l).NewUserData(&fileType, &file{data: b}))
 		return 1
 	},
@@ -53,6 +54,7 @@ var ioLib = lib{
 		if err != nil {
 			Fail(l, err)
 		}
+		From(l).guard.spend(l, len(b))
 		return pushLines(l, &file{data: b})
 	},
 	"type": func(l *lua.LState) int {

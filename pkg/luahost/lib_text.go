@@ -48,6 +48,7 @@ func stringRep(l *lua.LState) int {
 	if one := len(str) + len(sep); one > 0 && n > maxString/one {
 		l.RaiseError("resulting string too large (more than %d bytes)", maxString)
 	}
+	From(l).guard.spend(l, n*(len(str)+len(sep)))
 	if sep == "" {
 		l.Push(lua.LString(strings.Repeat(str, n)))
 		return 1

@@ -63,6 +63,7 @@ func refuse(name, why string) lua.LGFunction {
 var baseLib = lib{
 	"pairs":          basePairs,
 	"ipairs":         baseIpairs,
+	"pcall":          basePcall,
 	"xpcall":         baseXpcall,
 	"tostring":       baseTostring,
 	"print":          basePrint,
@@ -118,26 +119,6 @@ func ipairsStep(l *lua.LState) int {
 	return 2
 }
 
-// baseXpcall passes arguments on.
-func baseXpcall(l *lua.LState) int {
-	fn, handler := l.CheckAny(1), l.CheckFunction(2)
-	args := l.GetTop() - 2
-	l.Remove(2)
-	_ = fn
-	if err := l.PCall(args, lua.MultRet, handler); err != nil {
-		l.SetTop(0)
-		l.Push(lua.LFalse)
-		if api, ok := err.(*lua.ApiError); ok {
-			l.Push(api.Object)
-		} else {
-			l.Push(lua.LString(err.Error()))
-		}
-		return 2
-	}
-	l.Insert(lua.LTrue, 1)
-	return l.GetTop()
-}
-
 func baseTostring(l *lua.LState) int {
 	v := l.CheckAny(1)
 	if n, ok := v.(lua.LNumber); ok {
@@ -188,31 +169,13 @@ var debugLib = lib{
 			l.Push(v)
 			return 1
 		}
-		var b strings.Builder
-		if l.GetTop() > 0 && l.Get(1) != lua.LNil {
-			b.WriteString(l.Get(1).String() + "\n")
+		text := traceback(l, max(l.OptInt(2, 1), 1))
+		if l.Get(1) != lua.LNil {
+			text = l.Get(1).String() + "\n" + text
 		}
-		b.WriteString("stack traceback:")
-		for level := max(l.OptInt(2, 1), 1); level < 64; level++ {
-			d, ok := l.GetStack(level)
-			if !ok {
-				break
-			}
-			if _, err := l.GetInfo("nSl", d, lua.LNil); err != nil {
-				break
-			}
-			fmt.Fprintf(&b, "\n\t%s in %s", l.Where(level), frameName(d))
-		}
-		l.Push(lua.LString(b.String()))
+		l.Push(lua.LString(text))
 		return 1
 	},
-}
-
-func frameName(d *lua.Debug) string {
-	if d.Name == "" || d.What == "main" {
-		return "main chunk"
-	}
-	return "function '" + d.Name + "'"
 }
 
 // coroutineLib puts new threads under the guard: gopher-lua would give them contexts of their own.
@@ -234,11 +197,8 @@ func coroutineLib(s *State) lib {
 		"create": guarded,
 		"resume": func(l *lua.LState) int {
 			s := From(l)
-			s.depth++
+			s.enter(l)
 			defer func() { s.depth-- }()
-			if s.depth > maxCoroutineDepth {
-				l.RaiseError("coroutines resume each other more than %d deep", maxCoroutineDepth)
-			}
 			return resume(l)
 		},
 		"wrap": func(l *lua.LState) int {
@@ -258,9 +218,6 @@ func coroutineLib(s *State) lib {
 		},
 	}
 }
-
-// maxCoroutineDepth bounds coroutines that resume each other: each level is a Go stack of its own.
-const maxCoroutineDepth = 100
 
 func resumeWrapped(l *lua.LState, th *lua.LState) int {
 	co := l.G.Global.RawGetString("coroutine").(*lua.LTable)

@@ -46,7 +46,7 @@ func baseRequire(l *lua.LState) int {
 		l.Push(v)
 		return 1
 	}
-	loader, from := s.findModule(name)
+	loader, from := s.findModule(l, name)
 	s.loaded.RawSetString(name, &lua.LUserData{Value: loading{}, Env: l.Env, Metatable: lua.LNil})
 	done := false
 	defer func() {
@@ -73,18 +73,18 @@ func baseRequire(l *lua.LState) int {
 
 // findModule looks in package.preload, along package.path and in the library of the binary, in this order: a
 // helper of the operator wins over ours.
-func (s *State) findModule(name string) (lua.LValue, string) {
+func (s *State) findModule(l *lua.LState, name string) (lua.LValue, string) {
 	if fn := s.preload.RawGetString(name); fn != lua.LNil {
 		return fn, ":preload:"
 	}
 	if strings.ContainsAny(name, "\x00/") || strings.Contains(name, "..") {
-		s.L.RaiseError("module name %q: not a dotted name", clip(name, 80))
+		l.RaiseError("module name %q: not a dotted name", clip(name, 80))
 	}
 	file := strings.ReplaceAll(name, ".", "/")
 	tried := []string{"no field package.preload['" + name + "']"}
 	path, ok := s.pkg.RawGetString("path").(lua.LString)
 	if !ok {
-		s.L.RaiseError("package.path must be a string")
+		l.RaiseError("package.path must be a string")
 	}
 	for _, template := range strings.Split(string(path), ";") {
 		if template == "" {
@@ -95,26 +95,26 @@ func (s *State) findModule(name string) (lua.LValue, string) {
 			tried = append(tried, "no file '"+at+"'")
 			continue
 		}
-		return s.fileChunk(at), at
+		return s.fileChunk(l, at), at
 	}
-	if fn := s.libraryChunk(file); fn != nil {
+	if fn := s.libraryChunk(l, file); fn != nil {
 		return fn, ":kumo:"
 	}
-	s.L.RaiseError("module '%s' not found:\n\t%s", name, strings.Join(tried, "\n\t"))
+	l.RaiseError("module '%s' not found:\n\t%s", name, strings.Join(tried, "\n\t"))
 	return nil, ""
 }
 
 // fileChunk compiles a file once for all States.
-func (s *State) fileChunk(path string) *lua.LFunction {
+func (s *State) fileChunk(l *lua.LState, path string) *lua.LFunction {
 	proto, err := s.host.chunk(path, func() ([]byte, error) { return readText(path) })
 	if err != nil {
-		s.L.RaiseError("%s", err.Error())
+		l.RaiseError("%s", err.Error())
 	}
-	return s.L.NewFunctionFromProto(proto)
+	return l.NewFunctionFromProto(proto)
 }
 
 // libraryChunk is a module that ships in the binary, nil if there is none of that name.
-func (s *State) libraryChunk(file string) *lua.LFunction {
+func (s *State) libraryChunk(l *lua.LState, file string) *lua.LFunction {
 	lib := s.host.opt.Library
 	if lib == nil {
 		return nil
@@ -125,9 +125,9 @@ func (s *State) libraryChunk(file string) *lua.LFunction {
 		return nil
 	}
 	if err != nil {
-		s.L.RaiseError("%s", err.Error())
+		l.RaiseError("%s", err.Error())
 	}
-	return s.L.NewFunctionFromProto(proto)
+	return l.NewFunctionFromProto(proto)
 }
 
 func (h *Host) chunk(name string, read func() ([]byte, error)) (*lua.FunctionProto, error) {
@@ -186,6 +186,7 @@ func firstLine(s string) string {
 }
 
 func pushChunk(l *lua.LState, name string, src []byte, env lua.LValue) int {
+	From(l).guard.spend(l, len(src)*16) // compiling takes about an instruction's time for each byte
 	proto, err := Compile(name, src)
 	if err != nil {
 		l.Push(lua.LNil)
@@ -218,6 +219,7 @@ func baseDofile(l *lua.LState) int {
 		Fail(l, err)
 	}
 	top := l.GetTop()
+	From(l).guard.spend(l, len(src)*16)
 	proto, err := Compile(path, src)
 	if err != nil {
 		l.Error(lua.LString(err.Error()), 0)

@@ -20,6 +20,8 @@ const (
 	registryStart = 1024
 	registryMax   = 256 * 1024
 	registryStep  = 1024
+	threadStart   = 256
+	threadMax     = 64 * 1024
 	callDepth     = 200 * 8 // Lua frames within each other
 )
 
@@ -35,7 +37,12 @@ type State struct {
 	born     time.Time
 	uses     int
 	broken   bool
-	depth    int                  // of coroutines that resume each other
+	depth    int           // of pcall and coroutine.resume within each other
+	threads  []*lua.LState // for pcall, not at work
+	failed   *lua.LState   // the thread whose error xpcall's handler looks at
+	trace    string        // of the error that ended the running call
+	onError  *lua.LFunction
+	keep     *lua.LFunction
 	handlers [][]handler          // by EventID
 	named    map[string][]handler // events that only the policy knows
 	meta     map[*Type]*lua.LTable
@@ -68,6 +75,8 @@ func newState(h *Host, now time.Time) *State {
 	s.guard.state = s
 	s.guard.ctx = context.Background()
 	s.L.SetContext(&s.guard)
+	s.L.Options.RegistrySize, s.L.Options.RegistryMaxSize = threadStart, threadMax // of threads
+	s.onError, s.keep = s.L.NewFunction(outermost), s.L.NewFunction(keepError)
 	s.openLibs()
 	s.meta[&raisedType] = raisedType.metatable(s)
 	s.meta[&fileType] = fileType.metatable(s)
@@ -130,7 +139,7 @@ func (s *State) Metatable(t *Type) lua.LValue {
 // load runs the policy's top level.
 func (s *State) load() error {
 	s.L.Push(s.L.NewFunctionFromProto(s.host.main))
-	if err := s.L.PCall(0, 0, nil); err != nil {
+	if err := s.L.PCall(0, 0, s.onError); err != nil {
 		fail, _ := s.failure("", err)
 		return fail
 	}
