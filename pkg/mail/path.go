@@ -10,7 +10,7 @@ import (
 
 // Limits of RFC 5321 4.5.3.1, in octets. Local parts count with their quotes, paths with their brackets.
 const (
-	MaxLocal  = 64
+	MaxLocal  = 200 // octets; RFC 5321 4.5.3.1.1 says 64, but VERP and SRS make longer ones and real servers take them
 	MaxDomain = 255
 	MaxPath   = 256
 	maxLabel  = 63
@@ -149,7 +149,7 @@ func parseMailbox(s string, wide, bare bool) (Address, *AddressError) {
 	case e != nil:
 		return Address{}, e
 	case n > MaxLocal:
-		return Address{}, wrong("the local part is longer than 64 octets")
+		return Address{}, wrong("the local part is longer than 200 octets")
 	case n == len(s):
 		if bare && strings.EqualFold(s, "postmaster") {
 			return Address{wire: s, at: n}, nil

@@ -92,7 +92,7 @@ func TestParsePathRefuses(t *testing.T) {
 		{"<\"é\"@c>", "SMTPUTF8"},
 		{"<a@bücher.test>", "SMTPUTF8"},
 		{"<\xff@c>", "not valid UTF-8"},
-		{"<" + strings.Repeat("a", 65) + "@c>", "64 octets"},
+		{"<" + strings.Repeat("a", 201) + "@c>", "200 octets"},
 		{"<a@" + strings.Repeat("b", 64) + ".test>", "63 octets"},
 		{"<a@" + strings.Repeat("b.", 127) + "bb>", "255 octets"},
 		{"<" + strings.Repeat("a", 10) + "@" + strings.Repeat("b.", 125) + "bb>", "256 octets"},
