@@ -440,3 +440,16 @@ func TestDurable250(t *testing.T) {
 		}
 	}
 }
+
+// TestNoWayBack: once stored, a transaction goes on to its end even if its time is over by then.
+func TestNoWayBack(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	h := &house{accept: func(context.Context) error {
+		cancel()
+		return nil
+	}}
+	ids, err := newIntake(h).Accept(ctx, submission(t, "b@one.test"))
+	if err != nil || len(ids) != 1 || len(h.records) != 1 || h.steps[len(h.steps)-1] != "insert one.test Received <nil>" {
+		t.Errorf("%v, %v, %v", ids, err, h.steps)
+	}
+}

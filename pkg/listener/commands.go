@@ -129,10 +129,12 @@ func (s *session) hello(domain string, extended bool) {
 	s.say("250-PIPELINING")
 	s.say("250-ENHANCEDSTATUSCODES")
 	s.say("250-8BITMIME")
-	if s.tls == nil && s.srv.tls != nil {
-		s.say("250-STARTTLS")
+	if s.tls != nil {
+		s.say("250 SMTPUTF8")
+		return
 	}
-	s.say("250 SMTPUTF8")
+	s.say("250-SMTPUTF8")
+	s.say("250 STARTTLS")
 }
 
 // validHelo accepts what may stand in a Received field without a quote: host names, with the underscores that some

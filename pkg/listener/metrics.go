@@ -42,10 +42,16 @@ func NewMetrics(r *metric.Registry) *Metrics {
 	return m
 }
 
+// arrived counts a connection, whatever becomes of it.
+func (m *Metrics) arrived() {
+	if m != nil {
+		m.total.Add(1)
+	}
+}
+
 func (m *Metrics) opened() {
 	if m != nil {
 		m.open.Add(1)
-		m.total.Add(1)
 	}
 }
 
@@ -58,7 +64,6 @@ func (m *Metrics) closed() {
 func (m *Metrics) deny() {
 	if m != nil {
 		m.denied.Add(1)
-		m.total.Add(1)
 	}
 }
 

@@ -125,6 +125,7 @@ func (s *Server) acceptAll(ctx, abort context.Context, ln net.Listener) error {
 
 // start runs a session for conn if there is room for it.
 func (s *Server) start(ctx context.Context, conn net.Conn) {
+	s.metrics.arrived()
 	ss := s.newSession(ctx, conn)
 	if why := s.admit(ss); why != "" {
 		s.metrics.deny()
