@@ -14,10 +14,12 @@
 //
 // Invariants:
 //   - one-call-one-state: a State serves one call at a time; nothing is shared between States but compiled code.
-//   - always-stopped: a handler that runs too long is stopped with an error, also inside pcall and coroutines.
+//   - always-stopped: a handler that runs too long is stopped with an error that pcall cannot catch.
 //   - file-and-line: every error says where; those that nobody caught carry a traceback.
 //   - bounded: source size, nesting, call depth, stack, States alive, converted values, string.rep, files read.
 //   - nothing-but-reading: a policy cannot write files, start processes or end this one.
+//
+// DESIGN.md says why pcall, tracebacks and the pool are our own.
 //
 // Not done here: anything that knows mail (policy does), and the functions of rooms.
 package luahost

@@ -120,7 +120,7 @@ func (s *State) call(event string, fn *lua.LFunction, args []lua.LValue) (lua.LV
 		return lua.LNil, 0, fail
 	}
 	n := l.GetTop() - top
-	v := lua.LValue(lua.LNil)
+	v := lua.LNil
 	if n > 0 {
 		v = l.Get(top + 1)
 	}
