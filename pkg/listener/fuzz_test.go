@@ -82,6 +82,9 @@ func FuzzBody(f *testing.F) {
 		f.Add([]byte(s), uint8(0))
 		f.Add([]byte(s), uint8(2))
 	}
+	// A line that is dropped because it is too long, cut in front of what looks like the end.
+	f.Add([]byte(strings.Repeat("x", 60)+".\r\nNOOP\r\n.\r\n"), uint8(60))
+	f.Add([]byte(strings.Repeat("x", 60)+"..\r\n.\r\n"), uint8(59))
 	f.Fuzz(func(t *testing.T, raw []byte, piece uint8) {
 		want, rest, done := plainly(raw)
 		for _, keep := range []bool{true, false} {
