@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"io"
@@ -43,8 +42,9 @@ func (c *Console) Print(v any) error {
 	return c.write(b.Bytes())
 }
 
-// Rows prints a sequence. Text and jsonl go out row by row; a json document is written when the sequence has ended
-// well. The first error of the sequence ends it and is returned; rows that came before it stay printed.
+// Rows prints a sequence. Text and jsonl go out as they come: in big pieces while rows follow each other, and at once
+// when nothing follows for a moment, so that a stream can be watched. A json document is written when the sequence has
+// ended well. The first error of the sequence ends it and is returned; rows that came before it stay printed.
 func Rows[T any](c *Console, rows iter.Seq2[T, error]) error {
 	c.endProgress()
 	switch c.Format {
@@ -60,35 +60,13 @@ func Rows[T any](c *Console, rows iter.Seq2[T, error]) error {
 		}
 		return c.printJSON(all)
 	}
-	w := bufio.NewWriter(c.Out)
-	err := writeTable(c, w, reflect.TypeFor[T](), valueRows(rows))
-	if ferr := w.Flush(); err == nil && ferr != nil {
-		err = Failf("write to stdout: %w", ferr)
-	}
-	return err
-}
-
-// Live is Rows for a sequence that goes on while somebody watches: each row is shown as soon as it comes, with a
-// terminal's columns as wide as the widest row so far, and json means jsonl.
-func Live[T any](c *Console, rows iter.Seq2[T, error]) error {
-	c.endProgress()
-	if c.Format != Text {
-		return c.streamJSON(anyRows(rows))
-	}
-	return writeTable(c, liveWriter{c.Out}, reflect.TypeFor[T](), valueRows(rows))
-}
-
-// liveWriter marks the output of Live: its tables settle at the first row.
-type liveWriter struct{ io.Writer }
-
-func valueRows[T any](rows iter.Seq2[T, error]) iter.Seq2[reflect.Value, error] {
-	return func(yield func(reflect.Value, error) bool) {
+	return writeTable(c, c.Out, reflect.TypeFor[T](), func(yield func(reflect.Value, error) bool) {
 		for v, err := range rows {
 			if !yield(reflect.ValueOf(&v).Elem(), err) {
 				return
 			}
 		}
-	}
+	})
 }
 
 func anyRows[T any](rows iter.Seq2[T, error]) iter.Seq2[any, error] {
@@ -134,21 +112,21 @@ func (c *Console) printJSON(v any) error {
 	return c.write(b.Bytes())
 }
 
-// streamJSON writes each row as it comes, so that `log tail -f | …` sees it at once.
-func (c *Console) streamJSON(rows iter.Seq2[any, error]) error {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
+func (c *Console) streamJSON(rows iter.Seq2[any, error]) (err error) {
+	p := newPace(c.Out)
+	defer func() {
+		if end := p.end(); err == nil {
+			err = end
+		}
+	}()
+	enc := json.NewEncoder(p.w)
 	enc.SetEscapeHTML(false)
 	for v, err := range rows {
 		if err != nil {
 			return err
 		}
-		b.Reset()
-		if err := enc.Encode(v); err != nil {
+		if err := p.row(func() error { return enc.Encode(v) }); err != nil {
 			return Failf("print as json: %w", err)
-		}
-		if err := c.write(b.Bytes()); err != nil {
-			return err
 		}
 	}
 	return nil

@@ -10,75 +10,64 @@ import (
 	"unicode/utf8"
 )
 
-// sampleRows is how many rows a terminal table looks at before it settles the widths of its columns. Later rows are
-// clipped to them.
+// sampleRows is how many rows a terminal table looks at, unless they come slowly, before it settles the widths of its
+// columns.
 const sampleRows = 200
 
 const gap = "  "
 
 // writeTable prints rows as a table on a terminal, with tabs elsewhere.
-func writeTable(c *Console, w io.Writer, row reflect.Type, rows iter.Seq2[reflect.Value, error]) error {
+func writeTable(c *Console, w io.Writer, row reflect.Type, rows iter.Seq2[reflect.Value, error]) (err error) {
+	p := newPace(w)
+	defer func() {
+		if end := p.end(); err == nil {
+			err = end
+		}
+	}()
+	add := rowWriter(c, p, row)
+	for v, err := range rows {
+		if err != nil {
+			return err
+		}
+		if err := p.row(func() error { return add(reflect.Indirect(v)) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rowWriter chooses how a row becomes text.
+func rowWriter(c *Console, p *pace, row reflect.Type) func(reflect.Value) error {
 	t, ok := structType(row)
 	if !ok {
-		return writeLines(c, w, rows)
+		return func(v reflect.Value) error {
+			_, err := p.w.WriteString(c.cell(v) + "\n")
+			return err
+		}
 	}
 	cols := columnsOf(t)
 	if !c.OutTTY {
-		return writeTabs(c, w, cols, rows)
+		return func(v reflect.Value) error { return writeTabs(c, p.w, cols, v) }
 	}
 	if c.Width < wideTerminal {
 		cols = slices.DeleteFunc(cols, func(col column) bool { return col.wide })
 	}
-	tab := &table{c: c, w: w, cols: cols, sample: sampleRows}
-	if _, live := w.(liveWriter); live {
-		tab.sample = 1
-	}
-	for v, err := range rows {
-		if err != nil {
-			tab.settle()
-			return err
-		}
-		if err := tab.add(reflect.Indirect(v)); err != nil {
-			return err
-		}
-	}
-	tab.settle()
-	return tab.err
+	tab := &table{c: c, w: p.w, cols: cols}
+	p.show = tab.settle
+	return tab.add
 }
 
-// writeLines prints values that are not structs, one per line.
-func writeLines(c *Console, w io.Writer, rows iter.Seq2[reflect.Value, error]) error {
-	for v, err := range rows {
-		if err != nil {
-			return err
-		}
-		if _, err := fmt.Fprintln(w, c.cell(v)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func writeTabs(c *Console, w io.Writer, cols []column, rows iter.Seq2[reflect.Value, error]) error {
+func writeTabs(c *Console, w io.Writer, cols []column, v reflect.Value) error {
 	var b strings.Builder
-	for v, err := range rows {
-		if err != nil {
-			return err
+	for i, col := range cols {
+		if i > 0 {
+			b.WriteByte('\t')
 		}
-		v = reflect.Indirect(v)
-		b.Reset()
-		for i, col := range cols {
-			if i > 0 {
-				b.WriteByte('\t')
-			}
-			b.WriteString(c.cell(v.FieldByIndex(col.index)))
-		}
-		b.WriteByte('\n')
-		if _, err := io.WriteString(w, b.String()); err != nil {
-			return Failf("write to stdout: %w", err)
-		}
+		b.WriteString(c.cell(v.FieldByIndex(col.index)))
 	}
-	return nil
+	b.WriteByte('\n')
+	_, err := io.WriteString(w, b.String())
+	return err
 }
 
 // table holds the first rows until the widths are known.
@@ -86,7 +75,6 @@ type table struct {
 	c       *Console
 	w       io.Writer
 	cols    []column
-	sample  int // rows to look at first
 	held    [][]string
 	styles  [][]Style
 	widths  []int
@@ -111,7 +99,7 @@ func (t *table) add(v reflect.Value) error {
 	}
 	t.held = append(t.held, cells)
 	t.styles = append(t.styles, styles)
-	if len(t.held) >= t.sample {
+	if len(t.held) >= sampleRows {
 		t.settle()
 	}
 	return t.err
@@ -143,11 +131,8 @@ func (t *table) settle() {
 	t.held, t.styles = nil, nil
 }
 
-// widen lets a live table's columns grow with its rows, as far as the terminal allows.
+// widen lets the columns grow with later rows, as far as the terminal allows.
 func (t *table) widen(cells []string) {
-	if t.sample > 1 {
-		return
-	}
 	for i, s := range cells {
 		t.widths[i] = max(t.widths[i], utf8.RuneCountInString(s))
 	}
@@ -198,7 +183,7 @@ func (t *table) line(cells []string, styles []Style) {
 	}
 	b.WriteByte('\n')
 	if _, err := io.WriteString(t.w, b.String()); err != nil && t.err == nil {
-		t.err = Failf("write to stdout: %w", err)
+		t.err = err
 	}
 }
 
