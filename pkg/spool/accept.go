@@ -74,9 +74,6 @@ func (s *Spool) Accept(ctx context.Context, order string, ms ...*message.Message
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := s.health.refuse(); err != nil {
-		return err
-	}
 	if order != "" {
 		if err := s.beginOrder(order); err != nil {
 			return err
@@ -90,6 +87,9 @@ func (s *Spool) Accept(ctx context.Context, order string, ms ...*message.Message
 }
 
 func (s *Spool) accept(order string, ms []*message.Message) (uint32, error) {
+	if err := s.health.refuse(); err != nil {
+		return 0, err
+	}
 	w := getWork()
 	defer putWork(w)
 	for i, m := range ms {

@@ -243,6 +243,7 @@ func (c *committer) commit(b *batch, last bool) {
 	sync := b.waits || last || c.lazySyncDue(len(b.lazy))
 	err := c.write(b, sync)
 	if err != nil {
+		c.disown()
 		c.fail(b, err)
 	}
 	kept := batch{parts: b.parts, added: b.added[:0]}
@@ -416,6 +417,18 @@ func (c *committer) abandon(err error) error {
 		c.log.Warn("spool: cut failed segment", "segment", g.num, "error", terr)
 	}
 	return err
+}
+
+// disown begins the next segment after one was abandoned, before anybody is told of the failure: its header says
+// durably that what was refused does not count. Where the disk does not even let it do that, what was refused can
+// come back after a crash.
+func (c *committer) disown() {
+	if c.active != nil || c.prev == 0 {
+		return
+	}
+	if err := c.roll(); err != nil {
+		c.log.Warn("spool: cannot begin a new segment", "error", err)
+	}
 }
 
 // fail answers the callers of b and keeps its lazy records for later.

@@ -100,7 +100,11 @@ func (h *health) restore() error {
 	}
 	if err := h.fill(); err != nil {
 		_ = h.fsys.Remove(h.path)
-		h.full.Store(true)
+		if isFull(err) {
+			h.full.Store(true)
+		} else {
+			h.fall(err)
+		}
 		return fmt.Errorf("make reserve %s of %d bytes: %w", h.path, h.size, err)
 	}
 	if h.full.Swap(false) {

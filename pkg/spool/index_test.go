@@ -107,7 +107,9 @@ func TestReadersSeeWhatIsAlive(t *testing.T) {
 		func() {},
 		func() { remove(t, dir, "index.db-wal", "index.db-shm") },
 		func() { remove(t, dir, "index.db") },
-		func() { _ = os.WriteFile(filepath.Join(dir, "index.db"), []byte("garbage that is long enough to be no header"), 0o600) },
+		func() {
+			_ = os.WriteFile(filepath.Join(dir, "index.db"), []byte("garbage that is long enough to be no header"), 0o600)
+		},
 	} {
 		damage()
 		got := list(t, dir, spool.Filter{})

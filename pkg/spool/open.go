@@ -263,10 +263,24 @@ func prepare(fsys FS, dir string, log *slog.Logger) error {
 	if err := mkdirs(fsys, filepath.Join(dir, logName)); err != nil {
 		return explain(err, dir)
 	}
-	return nil
+	return syncDirs(fsys, dir)
 }
 
-// mkdirs makes dir and its parents, each durable in the one above it.
+// syncDirs makes the entries of dir and of all directories above it durable: an earlier start may have made them
+// and died, or failed, before it could.
+func syncDirs(fsys FS, dir string) error {
+	for ; ; dir = filepath.Dir(dir) {
+		err := fsys.SyncDir(dir)
+		if err != nil && !errors.Is(err, fs.ErrPermission) {
+			return fmt.Errorf("sync directory %s: %w", dir, err)
+		}
+		if dir == filepath.Dir(dir) {
+			return nil
+		}
+	}
+}
+
+// mkdirs makes dir and its parents.
 func mkdirs(fsys FS, dir string) error {
 	st, err := fsys.Stat(dir)
 	if err == nil {
@@ -284,10 +298,7 @@ func mkdirs(fsys FS, dir string) error {
 			return err
 		}
 	}
-	if err := fsys.Mkdir(dir); err != nil {
-		return err
-	}
-	return fsys.SyncDir(parent)
+	return fsys.Mkdir(dir)
 }
 
 // explain adds who we are to a refusal of the system.

@@ -73,8 +73,10 @@ type replayer struct {
 
 // openOrder is an order of which messages but not yet the completion were read.
 type openOrder struct {
-	count uint32
-	ids   []message.ID
+	count  uint32
+	seg    uint32
+	ids    []message.ID // of accept records
+	listed []message.ID // by an order-done record, nil when there was none
 }
 
 // logFile is a segment before it is read.
@@ -266,6 +268,9 @@ func (r *replayer) apply(rec segment.Record) error {
 		err = r.reschedule(rec)
 	case segment.End:
 		r.end(rec.ID)
+		if len(rec.Data) == 1 && Ending(rec.Data[0]) == EndUndone {
+			r.undo(rec.ID)
+		}
 	case segment.OrderDone:
 		err = r.orderDone(rec)
 	}
@@ -306,7 +311,7 @@ func (r *replayer) member(order string, id message.ID, count uint32) {
 		o = &openOrder{}
 		r.open[order] = o
 	}
-	o.count = count
+	o.count, o.seg = count, r.cur
 	o.ids = append(o.ids, id)
 }
 
@@ -366,51 +371,66 @@ func (r *replayer) end(id message.ID) {
 	}
 }
 
-// orderDone completes an order. Messages of an earlier try of it that was cut short are not part of it.
+// orderDone completes an order if all of its messages are there. They need not be: of a batch that was never
+// synced a disk can keep the end and lose the begin. Messages of an earlier try that was cut short are not part of it.
 func (r *replayer) orderDone(rec segment.Record) error {
 	order, ids, _, err := segment.DecodeOrderDone(rec.Data)
 	if err != nil {
 		return err
 	}
-	d := &doneOrder{seg: r.cur}
-	mine := make(map[message.ID]bool, len(ids))
+	o := r.open[order]
+	if o == nil {
+		o = &openOrder{}
+		r.open[order] = o
+	}
+	o.count, o.listed = uint32(len(ids)), nil
 	for _, id := range ids {
-		d.ids = append(d.ids, id)
-		mine[id] = true
+		o.listed = append(o.listed, id)
 	}
-	if o := r.open[order]; o != nil {
-		for _, id := range o.ids {
-			if !mine[id] {
-				r.end(id)
-				r.found.Undone++
-			}
+	for _, id := range o.listed {
+		if !slices.Contains(o.ids, id) {
+			return nil // settle decides
 		}
-		delete(r.open, order)
 	}
-	if old := r.done[order]; old != nil {
-		r.segs.hold(old.seg, -1)
+	for _, id := range o.ids {
+		if !slices.Contains(o.listed, id) {
+			r.end(id)
+			r.found.Undone++
+		}
 	}
-	r.done[order] = d
-	r.segs.hold(r.cur, 1)
+	r.complete(order, o.listed, r.cur)
 	return nil
 }
 
-// settle decides about the orders that have no order-done record, and returns the messages to be dropped.
+// complete notes that order is done, which is known from segment seg.
+func (r *replayer) complete(order string, ids []message.ID, seg uint32) {
+	delete(r.open, order)
+	if old := r.done[order]; old != nil {
+		r.segs.hold(old.seg, -1)
+	}
+	r.done[order] = &doneOrder{ids: ids, seg: seg}
+	r.segs.hold(seg, 1)
+}
+
+// undo takes a message that was dropped by an earlier recovery out of its order.
+func (r *replayer) undo(id message.ID) {
+	for _, o := range r.open {
+		if i := slices.Index(o.ids, id); i >= 0 {
+			o.ids = slices.Delete(o.ids, i, i+1)
+			return
+		}
+	}
+}
+
+// settle decides about the orders that were not completed: one whose messages are all there is done, its
+// order-done record is damaged; one that was finished according to orders.db keeps what is there; all others are
+// dropped, to be carried out again. It returns the messages to be dropped.
 func (r *replayer) settle() []message.ID {
 	var drop []message.ID
 	for order, o := range r.open {
 		switch {
-		case len(o.ids) >= int(o.count):
-			d := &doneOrder{ids: o.ids}
-			shard, h := r.table.lock(o.ids[0])
-			if e := shard.get(o.ids[0], h); e != nil {
-				d.seg = e.seg
-			}
-			shard.Unlock()
-			if d.seg != 0 {
-				r.segs.hold(d.seg, 1)
-				r.done[order] = d
-			}
+		case o.listed == nil && len(o.ids) >= int(o.count):
+			r.complete(order, o.ids, o.seg)
 		case r.isDone != nil && r.isDone(order):
 		default:
 			drop = append(drop, o.ids...)

@@ -1,0 +1,540 @@
+package kumotest
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+
+	"kumo/pkg/spool"
+)
+
+// ErrPowerCut is what every call gets after the power was cut.
+var ErrPowerCut = errors.New("power is off")
+
+// CrashFS is a disk in memory that keeps apart what was written and what was synced. Power can be cut after any
+// operation, and any operation can fail. Operations are the calls that change something: create, write, sync,
+// truncate, mkdir, rename, remove, sync of a directory. They are counted from 1.
+type CrashFS struct {
+	mu    sync.Mutex
+	files map[string]*inode // as the running system sees it, by path
+	saved map[string]*inode // directory entries that survive a power cut
+	locks map[string]bool
+	next  uint64
+	ops   int
+	cut   int // no operation after this one; 0: no cut
+	fault Fault
+	space spool.Space
+	trace []string
+}
+
+// Fault makes operations fail.
+type Fault struct {
+	At      int   // the operation that fails; 0: none
+	Forever bool  // and all that come after it
+	Err     error // with this; nil: a write claims to be shorter than asked for, other operations fail with EIO
+	// Half writes the first half of a failing write's bytes all the same.
+	Half bool
+	// Landed lets a failing sync have put everything on the disk all the same, and a failing write its half.
+	Landed bool
+	// Only lets none but this kind of operation fail, "" all: "create", "write", "sync", "truncate", "mkdir",
+	// "rename", "remove", "syncdir".
+	Only string
+}
+
+type inode struct {
+	num    uint64
+	dir    bool
+	data   []byte // as the running system sees it
+	synced []byte // what survives a power cut for certain
+
+	// Sectors that were not on disk when a sync failed. Linux calls their pages clean then: no later sync writes
+	// them, unless they are written to again.
+	stuck map[int]bool
+}
+
+// NewCrashFS makes an empty disk with a root directory.
+func NewCrashFS() *CrashFS {
+	root := &inode{num: 1, dir: true}
+	return &CrashFS{
+		files: map[string]*inode{"/": root}, saved: map[string]*inode{"/": root}, locks: make(map[string]bool), next: 2,
+		space: spool.Space{Type: "ext4", FreeBytes: 1 << 40, TotalBytes: 1 << 40, FreeInodes: 1 << 30, TotalInodes: 1 << 30},
+	}
+}
+
+// CutAfter cuts the power after operation n, counted from the beginning.
+func (c *CrashFS) CutAfter(n int) {
+	c.mu.Lock()
+	c.cut = n
+	c.mu.Unlock()
+}
+
+// Fail arms a fault; its At counts from the beginning.
+func (c *CrashFS) Fail(f Fault) {
+	c.mu.Lock()
+	c.fault = f
+	c.mu.Unlock()
+}
+
+// SetSpace says what Space answers.
+func (c *CrashFS) SetSpace(s spool.Space) {
+	c.mu.Lock()
+	c.space = s
+	c.mu.Unlock()
+}
+
+// Ops is how many operations there were.
+func (c *CrashFS) Ops() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ops
+}
+
+// Trace lists the operations, one line each.
+func (c *CrashFS) Trace() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.trace)
+}
+
+// sector is the unit in which a disk loses or keeps what was not synced.
+const sector = 512
+
+// Crash is the disk after a power cut: what was synced, and of the rest keep percent of the sectors and of the
+// directory entries, chosen by rng. c itself is not changed. Locks are gone.
+func (c *CrashFS) Crash(keep int, rng *rand.Rand) *CrashFS {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := NewCrashFS()
+	out.space, out.next = c.space, c.next
+	entries := maps.Clone(c.saved)
+	for _, path := range slices.Sorted(maps.Keys(c.files)) {
+		if c.saved[path] != c.files[path] && rng.IntN(100) < keep {
+			entries[path] = c.files[path]
+		}
+	}
+	for _, path := range slices.Sorted(maps.Keys(c.saved)) {
+		if c.files[path] == nil && rng.IntN(100) < keep {
+			delete(entries, path)
+		}
+	}
+	for _, path := range slices.Sorted(maps.Keys(entries)) {
+		in := entries[path]
+		if p := out.files[filepath.Dir(path)]; p == nil || !p.dir {
+			continue // its directory did not survive
+		}
+		n := &inode{num: in.num, dir: in.dir, data: survive(in, keep, rng)}
+		n.synced = slices.Clone(n.data)
+		out.files[path], out.saved[path] = n, n
+	}
+	return out
+}
+
+// survive is what a power cut leaves of a file.
+func survive(in *inode, keep int, rng *rand.Rand) []byte {
+	out := slices.Clone(in.synced)
+	if len(in.data) < len(out) && rng.IntN(100) < keep {
+		out = out[:len(in.data)]
+	}
+	for _, k := range in.dirty() {
+		if rng.IntN(100) >= keep {
+			continue
+		}
+		off, end := k*sector, min((k+1)*sector, len(in.data))
+		if keep < 100 {
+			end = off + rng.IntN(end-off) + 1 // a write can be torn within a sector, too
+		}
+		out = put(out, off, in.data[off:end])
+	}
+	return out
+}
+
+// dirty lists the sectors that a sync would write.
+func (in *inode) dirty() []int {
+	var out []int
+	for k := 0; k*sector < len(in.data); k++ {
+		off, end := k*sector, min((k+1)*sector, len(in.data))
+		if !in.stuck[k] && (end > len(in.synced) || string(in.synced[off:end]) != string(in.data[off:end])) {
+			out = append(out, k)
+		}
+	}
+	return out
+}
+
+// put writes b into file at off, with zeros where there is nothing before it.
+func put(file []byte, off int, b []byte) []byte {
+	if n := off + len(b) - len(file); n > 0 {
+		file = append(file, make([]byte, n)...)
+	}
+	copy(file[off:], b)
+	return file
+}
+
+// Kill is the disk after the process died and the system lived on: everything written is there. Locks are gone.
+func (c *CrashFS) Kill() *CrashFS {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := NewCrashFS()
+	out.space, out.next = c.space, c.next
+	copies := make(map[*inode]*inode)
+	twin := func(in *inode) *inode {
+		if copies[in] == nil {
+			copies[in] = &inode{num: in.num, dir: in.dir, data: slices.Clone(in.data), synced: slices.Clone(in.synced), stuck: maps.Clone(in.stuck)}
+		}
+		return copies[in]
+	}
+	for path, in := range c.files {
+		out.files[path] = twin(in)
+	}
+	for path, in := range c.saved {
+		out.saved[path] = twin(in)
+	}
+	return out
+}
+
+// Bytes returns the content of a file, nil if there is none.
+func (c *CrashFS) Bytes(name string) []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if in := c.files[name]; in != nil {
+		return slices.Clone(in.data)
+	}
+	return nil
+}
+
+// Put makes or replaces a file, durably.
+func (c *CrashFS) Put(name string, data []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	in := &inode{num: c.next, data: slices.Clone(data), synced: slices.Clone(data)}
+	c.next++
+	c.files[name], c.saved[name] = in, in
+}
+
+// Names lists all files, sorted.
+func (c *CrashFS) Names() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Sorted(maps.Keys(c.files))
+}
+
+// op counts an operation and decides whether it happens. The lock is held.
+func (c *CrashFS) op(kind, name string) error {
+	if c.cut > 0 && c.ops >= c.cut {
+		return &fs.PathError{Op: kind, Path: name, Err: ErrPowerCut}
+	}
+	c.ops++
+	c.trace = append(c.trace, kind+" "+name)
+	f := c.fault
+	if f.At == 0 || f.Only != "" && f.Only != kind || c.ops < f.At || c.ops > f.At && !f.Forever {
+		return nil
+	}
+	if f.Err == nil {
+		f.Err = syscall.EIO
+	}
+	return &fs.PathError{Op: kind, Path: name, Err: f.Err}
+}
+
+func (c *CrashFS) off() error {
+	if c.cut > 0 && c.ops >= c.cut {
+		return ErrPowerCut
+	}
+	return nil
+}
+
+func missing(op, name string) error { return &fs.PathError{Op: op, Path: name, Err: fs.ErrNotExist} }
+
+// Create implements spool.FS.
+func (c *CrashFS) Create(name string) (spool.File, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.files[name] != nil {
+		return nil, &fs.PathError{Op: "create", Path: name, Err: fs.ErrExist}
+	}
+	if p := c.files[filepath.Dir(name)]; p == nil || !p.dir {
+		return nil, missing("create", name)
+	}
+	if err := c.op("create", name); err != nil {
+		return nil, err
+	}
+	in := &inode{num: c.next}
+	c.next++
+	c.files[name] = in
+	return &crashFile{c: c, in: in, name: name}, nil
+}
+
+// Open implements spool.FS.
+func (c *CrashFS) Open(name string, _ bool) (spool.File, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.off(); err != nil {
+		return nil, err
+	}
+	in := c.files[name]
+	if in == nil {
+		return nil, missing("open", name)
+	}
+	if in.dir {
+		return nil, fmt.Errorf("open %s: not a regular file", name)
+	}
+	return &crashFile{c: c, in: in, name: name}, nil
+}
+
+// Mkdir implements spool.FS.
+func (c *CrashFS) Mkdir(name string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.files[name] != nil {
+		return nil
+	}
+	if err := c.op("mkdir", name); err != nil {
+		return err
+	}
+	c.files[name] = &inode{num: c.next, dir: true}
+	c.next++
+	return nil
+}
+
+// Rename implements spool.FS.
+func (c *CrashFS) Rename(from, to string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.files[from] == nil {
+		return missing("rename", from)
+	}
+	if err := c.op("rename", to); err != nil {
+		return err
+	}
+	c.files[to] = c.files[from]
+	delete(c.files, from)
+	return nil
+}
+
+// Remove implements spool.FS.
+func (c *CrashFS) Remove(name string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.files[name] == nil {
+		return missing("remove", name)
+	}
+	if err := c.op("remove", name); err != nil {
+		return err
+	}
+	delete(c.files, name)
+	return nil
+}
+
+func within(dir, path string) bool {
+	return path != "/" && filepath.Dir(path) == filepath.Clean(dir)
+}
+
+// ReadDir implements spool.FS.
+func (c *CrashFS) ReadDir(name string) ([]spool.Dirent, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.off(); err != nil {
+		return nil, err
+	}
+	if in := c.files[name]; in == nil || !in.dir {
+		return nil, missing("readdir", name)
+	}
+	var out []spool.Dirent
+	for path, in := range c.files {
+		if within(name, path) {
+			out = append(out, in.dirent(path))
+		}
+	}
+	return out, nil
+}
+
+func (in *inode) dirent(path string) spool.Dirent {
+	d := spool.Dirent{Name: filepath.Base(path), Size: int64(len(in.data)), Inode: in.num}
+	if in.dir {
+		d.Mode = fs.ModeDir
+	}
+	return d
+}
+
+// SyncDir implements spool.FS.
+func (c *CrashFS) SyncDir(name string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.op("syncdir", name); err != nil {
+		return err
+	}
+	maps.DeleteFunc(c.saved, func(path string, _ *inode) bool { return within(name, path) && c.files[path] == nil })
+	for path, in := range c.files {
+		if within(name, path) {
+			c.saved[path] = in
+		}
+	}
+	return nil
+}
+
+// Stat implements spool.FS.
+func (c *CrashFS) Stat(name string) (spool.Dirent, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.off(); err != nil {
+		return spool.Dirent{}, err
+	}
+	in := c.files[name]
+	if in == nil {
+		return spool.Dirent{}, missing("stat", name)
+	}
+	return in.dirent(name), nil
+}
+
+// Space implements spool.FS.
+func (c *CrashFS) Space(string) (spool.Space, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.space, c.off()
+}
+
+type unlocker func()
+
+func (u unlocker) Close() error {
+	u()
+	return nil
+}
+
+// Lock implements spool.FS.
+func (c *CrashFS) Lock(name string) (io.Closer, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.files[name] == nil {
+		return nil, missing("lock", name)
+	}
+	if c.locks[name] {
+		return nil, fmt.Errorf("lock %s: %w", name, spool.ErrLocked)
+	}
+	c.locks[name] = true
+	return unlocker(func() {
+		c.mu.Lock()
+		delete(c.locks, name)
+		c.mu.Unlock()
+	}), nil
+}
+
+type crashFile struct {
+	c    *CrashFS
+	in   *inode
+	name string
+}
+
+func (f *crashFile) ReadAt(b []byte, off int64) (int, error) {
+	f.c.mu.Lock()
+	defer f.c.mu.Unlock()
+	if err := f.c.off(); err != nil {
+		return 0, err
+	}
+	if off >= int64(len(f.in.data)) {
+		return 0, io.EOF
+	}
+	n := copy(b, f.in.data[off:])
+	if n < len(b) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+func (f *crashFile) WriteAt(off int64, bufs ...[]byte) (int64, error) {
+	f.c.mu.Lock()
+	defer f.c.mu.Unlock()
+	all := slices.Concat(bufs...)
+	err := f.c.op("write", f.name)
+	if err == nil {
+		f.in.write(off, all)
+		return int64(len(all)), nil
+	}
+	if errors.Is(err, ErrPowerCut) || !f.c.fault.Half && f.c.fault.Err != nil {
+		return 0, err
+	}
+	half := all[:len(all)/2]
+	f.in.write(off, half)
+	if f.c.fault.Landed {
+		f.in.synced = slices.Clone(f.in.data)
+	}
+	if f.c.fault.Err == nil {
+		err = nil
+	}
+	return int64(len(half)), err
+}
+
+func (in *inode) write(off int64, b []byte) {
+	in.data = put(in.data, int(off), b)
+	for k := int(off) / sector; k*sector < int(off)+len(b); k++ {
+		delete(in.stuck, k)
+	}
+}
+
+// Sync implements spool.File. After a failure it behaves as Linux does: the error is reported once, and what it did
+// not write no later sync will write.
+func (f *crashFile) Sync() error {
+	f.c.mu.Lock()
+	defer f.c.mu.Unlock()
+	in := f.in
+	err := f.c.op("sync", f.name)
+	switch {
+	case errors.Is(err, ErrPowerCut):
+		return err
+	case err != nil && !f.c.fault.Landed:
+		if in.stuck == nil {
+			in.stuck = make(map[int]bool)
+		}
+		for _, k := range in.dirty() {
+			in.stuck[k] = true
+		}
+		return err
+	}
+	for _, k := range in.dirty() {
+		off, end := k*sector, min((k+1)*sector, len(in.data))
+		in.synced = put(in.synced, off, in.data[off:end])
+	}
+	if len(in.synced) > len(in.data) {
+		in.synced = in.synced[:len(in.data)]
+	}
+	return err
+}
+
+func (f *crashFile) Truncate(size int64) error {
+	f.c.mu.Lock()
+	defer f.c.mu.Unlock()
+	if err := f.c.op("truncate", f.name); err != nil {
+		return err
+	}
+	if int64(len(f.in.data)) > size {
+		f.in.data = slices.Clone(f.in.data[:size])
+	}
+	return nil
+}
+
+func (f *crashFile) Size() (int64, error) {
+	f.c.mu.Lock()
+	defer f.c.mu.Unlock()
+	return int64(len(f.in.data)), f.c.off()
+}
+
+func (f *crashFile) Close() error { return nil }
+
+// String draws the disk for a failing test.
+func (c *CrashFS) String() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var b strings.Builder
+	for _, path := range slices.Sorted(maps.Keys(c.files)) {
+		in := c.files[path]
+		fmt.Fprintf(&b, "%s %d bytes, %d synced, entry synced: %v\n", path, len(in.data), len(in.synced), c.saved[path] == in)
+	}
+	return b.String()
+}
+
+var _ spool.FS = (*CrashFS)(nil)
