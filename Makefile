@@ -31,7 +31,7 @@ check: tools ## formatting, lint, vet, and whether generated files are fresh
 	.ci/check.sh
 
 gen: ## writes the manual pages anew
-	$(GO) run ./scripts/gen
+	$(GO) test ./cmd/kumo -run '^TestManPages$$' -count=1 -rewrite
 
 bench: ## runs the benchmarks of the hot paths
 	$(GO) test -run '^$$' -bench . -benchmem $(PKG)
