@@ -68,12 +68,15 @@ func (g *gate) stop() {
 func (g *gate) Run(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
+	var gc garbage
+	gc.tune()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 			g.look()
+			gc.tune()
 		}
 	}
 }
