@@ -1,7 +1,6 @@
 package queue
 
 import (
-	"errors"
 	"time"
 
 	"kumo/pkg/egress"
@@ -54,17 +53,21 @@ var schema = option.SchemaOf[Config]()
 
 // Check refuses what would make mail spin or never move.
 func (c *Config) Check() error {
-	switch {
-	case c.EgressPool == "":
-		return errors.New(`egress_pool must not be empty; leave it out for the pool "unspecified"`)
-	case c.RetryInterval <= 0:
-		return errors.New("retry_interval must be more than zero")
-	case c.MaxAge <= 0:
-		return errors.New("max_age must be more than zero")
-	case c.RefreshInterval <= 0:
-		return errors.New("refresh_interval must be more than zero")
-	case c.ReapInterval <= 0:
-		return errors.New("reap_interval must be more than zero")
+	if c.EgressPool == "" {
+		return &option.Error{Option: "egress_pool", Msg: `egress_pool must not be empty; leave it out for the pool "unspecified"`}
+	}
+	for _, d := range []struct {
+		name  string
+		value option.Duration
+	}{
+		{"retry_interval", c.RetryInterval},
+		{"max_age", c.MaxAge},
+		{"refresh_interval", c.RefreshInterval},
+		{"reap_interval", c.ReapInterval},
+	} {
+		if d.value <= 0 {
+			return &option.Error{Option: d.name, Msg: d.name + " must be more than zero"}
+		}
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"kumo/pkg/journal"
 	"kumo/pkg/message"
 	"kumo/pkg/throttle"
 )
@@ -62,6 +63,7 @@ type Queues struct {
 	agenda   *agenda
 	slots    chan struct{}
 	room     waiting
+	spare    sync.Pool    // of *journal.Record: the recorder keeps nothing of what it is given
 	holding  atomic.Int64 // arrivals that are held in memory
 	reaped   int64        // when idle queues were looked for; of Run
 }
@@ -95,6 +97,7 @@ func New(o Options) *Queues {
 	if o.Workers <= 0 {
 		o.Workers = DefaultWorkers
 	}
+	s.spare.New = func() any { return new(journal.Record) }
 	s.slots = make(chan struct{}, o.Workers)
 	s.room.keys = make(map[string][]*Scheduled)
 	for i := range s.shards {

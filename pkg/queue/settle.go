@@ -2,7 +2,6 @@ package queue
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"kumo/pkg/journal"
@@ -148,18 +147,15 @@ func (s *Queues) records(t journal.Type, m *message.Message, rcpts []mail.Addres
 // record logs one record about m for rcpts, all of m's when nil. num_attempts is how many attempts had been made
 // before the one that it is about, as in KumoMTA: a message delivered at the first attempt says 0.
 func (s *Queues) record(t journal.Type, m *message.Message, rcpts []mail.Address, now time.Time, reply smtp.Reply, route *message.Route) {
-	r := recordPool.Get().(*journal.Record)
+	r := s.spare.Get().(*journal.Record)
 	*r = journal.Record{Type: t, Time: now, Msg: m, Recipients: rcpts, Attempts: m.Attempts, Response: reply}
 	if route != nil {
 		r.Route = *route
 	}
 	s.recorder.Record(r)
 	*r = journal.Record{}
-	recordPool.Put(r)
+	s.spare.Put(r)
 }
-
-// recordPool saves an allocation per record: the recorder keeps nothing of what it is given.
-var recordPool = sync.Pool{New: func() any { return new(journal.Record) }}
 
 // end takes m out of the store. Its records were written before, because a crash between the two may repeat a
 // message but must not lose what became of it.
