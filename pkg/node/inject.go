@@ -69,6 +69,9 @@ func OpenInjector(ctx context.Context, dir string, o Options) (*Injector, error)
 
 // own takes the spool if nobody has it, and starts to carry out orders.
 func (in *Injector) own(ctx context.Context) error {
+	if spool.Held(in.cfg.Dir) {
+		return nil // Open would wait a moment for an owner that is about to leave
+	}
 	s, err := spool.Open(ctx, in.cfg)
 	if errors.As(err, new(*spool.HeldError)) {
 		return nil
