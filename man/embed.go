@@ -5,5 +5,5 @@ import "embed"
 
 // Pages are the manual pages by file name, such as kumo-queue-list.1.
 //
-//go:embed *.1
+//go:embed *.1 *.5 *.7
 var Pages embed.FS

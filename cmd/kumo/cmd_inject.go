@@ -64,12 +64,12 @@ rest was not; 12 the daemon does not answer.`,
 			return inject(cmd.Context(), c, f, file)
 		},
 	}
-	cmd.Flags().StringVar(&f.from, "from", "", "envelope sender `ADDRESS`")
-	cmd.Flags().StringArrayVar(&f.to, "to", nil, "envelope recipient `ADDRESS`; may be repeated")
+	cmd.Flags().StringVar(&f.from, "from", "", "envelope sender `ADDRESS`; else that of the Sender or From header")
+	cmd.Flags().StringArrayVar(&f.to, "to", nil, "envelope recipient `ADDRESS`, may be repeated; else those of To, Cc and Bcc")
 	cmd.Flags().BoolVar(&f.mbox, "mbox", false, "read an mbox file with many messages")
 	cmd.Flags().StringVar(&f.smtp, "smtp", "", "send to the SMTP server `HOST:PORT` instead")
-	cmd.Flags().StringVar(&f.spool, "spool", "", "spool directory `DIR`")
-	cmd.Flags().StringVar(&f.policy, "policy", "", "policy `FILE`")
+	cmd.Flags().StringVar(&f.spool, "spool", "", "spool directory `DIR`; else $KUMO_SPOOL, else the policy says")
+	cmd.Flags().StringVar(&f.policy, "policy", "", "policy `FILE` that says where the spool is, and that runs when no daemon does")
 	return cmd
 }
 

@@ -19,8 +19,14 @@ func newLog(c *cli.Console) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "log",
 		Short: "Read the log",
-		Args:  args(0, 0, "a verb"),
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Long: `The commands of log read the records that a policy's configure_local_logs had written: one for each fact about a
+message.
+
+Exit codes: 0 done; 1 failed; 2 usage.`,
+		Example: `  kumo log tail
+  kumo log tail -f --type Bounce`,
+		Args: args(0, 0, "one of the commands that kumo log --help lists"),
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newLogTail(c))
 	return cmd
@@ -59,14 +65,16 @@ func newLogTail(c *cli.Console) *cobra.Command {
 record that is there, --follow waits for more until it is interrupted.
 
 The log is found by --logs DIR, else by the policy (--policy FILE or the default one). In a pipe, and with --format
-jsonl, each line is the record as KumoMTA writes it.`,
+jsonl, each line is the record as KumoMTA writes it.
+
+Exit codes: 0 done; 1 there is no log, or it cannot be read; 2 usage; 130 interrupted.`,
 		Example: `  kumo log tail -f
   kumo log tail --all --type Bounce,TransientFailure --format jsonl | jq -r .response.content
   kumo log tail --all --id 5d3f2c4ec60b11f1ad62525400a1b2c3`,
 		Args: args(0, 0, "none"),
 		RunE: func(cmd *cobra.Command, _ []string) error { return tailLog(cmd, c, f) },
 	}
-	cmd.Flags().StringVar(&f.logs, "logs", "", "log directory `DIR`")
+	cmd.Flags().StringVar(&f.logs, "logs", "", "log directory `DIR`; else the policy says")
 	cmd.Flags().StringVar(&f.policy, "policy", "", "policy `FILE` that says where the log is")
 	cmd.Flags().BoolVarP(&f.follow, "follow", "f", false, "wait for more records")
 	cmd.Flags().BoolVar(&f.all, "all", false, "print every record that is there")

@@ -41,8 +41,13 @@ func newQueue(c *cli.Console) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "queue",
 		Short: "See what waits in the spool",
-		Args:  args(0, 0, "a verb"),
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Long: `The commands of queue look at the messages that wait in the spool, beside a running daemon or without one.
+
+Exit codes: 0 done; 1 failed; 2 usage; 10 there is no spool.`,
+		Example: `  kumo queue list
+  kumo queue show 5d3f2c4ec60b11f1ad62525400a1b2c3`,
+		Args: args(0, 0, "one of the commands that kumo queue --help lists"),
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	f.add(cmd)
 	cmd.AddCommand(newQueueList(c, f), newQueueShow(c, f))
@@ -159,7 +164,7 @@ func (m queueMessage) WriteText(c *cli.Console, w io.Writer) error {
 func newQueueShow(c *cli.Console, f *spoolFlags) *cobra.Command {
 	return &cobra.Command{
 		Use:   "show ID",
-		Short: "Show one waiting message: envelope, metadata, header, last answer",
+		Short: "Show one waiting message: envelope, metadata, header",
 		Long: `show prints what the spool knows of one message: envelope, queue, times, metadata, the last answer, and the header as
 it is stored.
 

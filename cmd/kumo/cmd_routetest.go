@@ -46,10 +46,10 @@ Exit codes: 0 done, wherever the message would go; 1 the policy failed; 2 usage.
 		Args: args(0, 1, "at most one file"),
 		RunE: func(cmd *cobra.Command, args []string) error { return routeTest(cmd, c, f, args) },
 	}
-	cmd.Flags().StringVar(&f.from, "from", "", "envelope sender `ADDRESS`")
-	cmd.Flags().StringArrayVar(&f.to, "to", nil, "envelope recipient `ADDRESS`; may be repeated")
+	cmd.Flags().StringVar(&f.from, "from", "", "envelope sender `ADDRESS`; else that of the Sender or From header")
+	cmd.Flags().StringArrayVar(&f.to, "to", nil, "envelope recipient `ADDRESS`, may be repeated; else those of To, Cc and Bcc")
 	cmd.Flags().StringArrayVar(&f.meta, "meta", nil, "connection metadata `NAME=VALUE`; may be repeated")
-	cmd.Flags().StringVar(&f.policy, "policy", "", "policy `FILE`")
+	cmd.Flags().StringVar(&f.policy, "policy", "", "policy `FILE` to ask; else the one that kumo serve would run")
 	cmd.Flags().BoolVar(&f.all, "all", false, "print options that have their default, too")
 	return cmd
 }

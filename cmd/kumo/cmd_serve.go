@@ -36,10 +36,13 @@ spool; 130 aborted by a second signal.`,
   kumo serve --policy /opt/kumomta/etc/policy/init.lua --user kumod
   kumo serve --policy init.lua --validate
   kumo serve --policy tool.lua --script -- one two`,
-		RunE: func(cmd *cobra.Command, args []string) error {
+		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 && !script {
 				return cli.Usagef("serve takes no arguments, and got %q", args[0]).WithHint("the policy is named by --policy")
 			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
 			opts := node.Options{Policy: policy, User: user, Version: version, Log: diagnostics(c)}
 			switch {
 			case validate && script:

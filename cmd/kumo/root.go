@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kumo/pkg/cli"
+	"kumo/pkg/node"
 )
 
 // version is set by the Makefile from git; it sorts as text, as KumoMTA's does.
@@ -43,14 +44,27 @@ func usage(err error) error {
 // newRoot is the written-out list of verbs.
 func newRoot(c *cli.Console) *cobra.Command {
 	root := &cobra.Command{
-		Use:           "kumo",
-		Short:         "A mail-sending engine: SMTP in, Lua policy, a durable spool, SMTP out",
-		Long:          "kumo runs the mail-sending engine (kumo serve) and the tools that work beside it on the same spool,\nwhether it runs or not. Exit codes: 0 done, 1 failed, 2 usage, 3 partly done, 4 lint errors, 10 no spool,\n11 spool held by another process, 12 daemon unreachable, 130 interrupted.",
+		Use:   "kumo",
+		Short: "A mail-sending engine: SMTP in, Lua policy, a durable spool, SMTP out",
+		Long: `kumo runs the mail-sending engine (kumo serve) and the tools that work beside it on the same spool, whether it runs
+or not. Each command prints a table on a terminal and columns with tabs between them in a pipe; --format json and
+--format jsonl print the same for programs. Data goes to stdout, everything else to stderr.
+
+A command finds the spool by --spool DIR, else by KUMO_SPOOL, else by the policy: --policy FILE,
+or ` + node.SystemPolicy + ` if that file exists, or the built-in one.
+
+Exit codes: 0 done; 1 failed; 2 usage; 3 partly done; 4 lint errors; 10 no spool; 11 spool held by another process;
+12 daemon unreachable; 130 interrupted.`,
+		Example: `  kumo serve --policy init.lua
+  kumo inject < message.eml
+  kumo queue list
+  kumo log tail -f
+  kumo man`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Version:       version,
 	}
-	root.CompletionOptions.HiddenDefaultCmd = false
+	root.CompletionOptions.DisableDefaultCmd = true // cmd_completion.go
 	root.PersistentFlags().Var(&c.Format, "format", "how to print: text, json or jsonl")
 	_ = root.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"text", "json", "jsonl"}, cobra.ShellCompDirectiveNoFileComp))
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
@@ -63,6 +77,7 @@ func newRoot(c *cli.Console) *cobra.Command {
 		newRouteTest(c),
 		newLog(c),
 		newMan(c),
+		newCompletion(c),
 		newVersion(c),
 	)
 	return root
