@@ -148,8 +148,8 @@ func survive(in *inode, keep int, rng *rand.Rand) []byte {
 			continue
 		}
 		off, end := k*sector, min((k+1)*sector, len(in.data))
-		if keep < 100 {
-			end = off + rng.IntN(end-off) + 1 // a write can be torn within a sector, too
+		if keep < 100 && rng.IntN(8) == 0 {
+			end = off + rng.IntN(end-off) + 1 // torn within the sector
 		}
 		out = put(out, off, in.data[off:end])
 	}
