@@ -197,10 +197,10 @@ func TestOutage(t *testing.T) {
 			f.queues.Insert(t.Context(), m, message.Received)
 			time.Sleep(time.Millisecond)
 		}
-		// A minute at most for want of room, and then a ready queue full (100) for each pause (30 s).
-		time.Sleep(time.Minute + 6*30*time.Second)
+		// A minute at most for want of room, and then a ready queue full (100) for each pause (10 s).
+		time.Sleep(time.Minute + 6*10*time.Second)
 		if _, _, n, _ := f.count(journal.TransientFailure); n != messages {
-			t.Errorf("%d of %d messages failed for now within four minutes", n, messages)
+			t.Errorf("%d of %d messages failed for now within two minutes", n, messages)
 		}
 		f.mu.Lock()
 		f.refuse = false

@@ -12,14 +12,14 @@ import (
 
 const (
 	firstPause = time.Second
-	maxPause   = 30 * time.Second
+	maxPause   = 10 * time.Second
 	// patience is how long a message waits for a site that does not answer, before a failed connection is its own.
 	patience = 2 * time.Second
 )
 
-// pauseAfter is how long no session is opened after so many failed rounds in a row: 1, 2, 4, 8, 16, 30, 30… seconds.
+// pauseAfter is how long no session is opened after so many failed rounds in a row: 1, 2, 4, 8, 10, 10… seconds.
 func pauseAfter(setbacks int) time.Duration {
-	if setbacks > 5 {
+	if setbacks > 4 {
 		return maxPause
 	}
 	return min(firstPause<<max(setbacks-1, 0), maxPause)
@@ -96,10 +96,11 @@ func (l *line) failed(f *egress.Failure, began int64) {
 	l.mu.Lock()
 	var victims []item
 	outcome, reply, reason := f.Outcome, f.Reply, f.Reason
+	l.owner.log.Debug("no connection", "ready_queue", l.key, "failures", l.failures+1, "error", f)
 	if forAll(f) {
 		victims = l.fifo.all()
 	} else {
-		outcome = message.Transient
+		outcome, reply = message.Transient, explained(f)
 		if l.setback(began, now) {
 			victims = l.victims(began, now)
 		}
@@ -115,6 +116,25 @@ func (l *line) failed(f *egress.Failure, began int64) {
 	}
 	l.mu.Unlock()
 	l.settle(victims, message.Attempt{Outcome: outcome, Response: reply, Reason: reason})
+}
+
+// maxCause bounds what a record tells of why each host failed, in bytes.
+const maxCause = 500
+
+// explained is the reply of a failure with what its hosts said, so that logs and queue listings show it.
+func explained(f *egress.Failure) smtp.Reply {
+	r := f.Reply
+	if f.Cause == nil {
+		return r
+	}
+	why := strings.Join(strings.Fields(f.Cause.Error()), " ")
+	if len(why) > maxCause {
+		why = strings.ToValidUTF8(why[:maxCause], "") + "…"
+	}
+	if !strings.Contains(r.Text, why) {
+		r.Text += ": " + why
+	}
+	return r
 }
 
 // forAll reports failures that are not a matter of hosts that do not answer: they hold for every message at once.

@@ -132,6 +132,11 @@ func (w *world) Open(ctx context.Context, _ *egress.Plan) (egress.Session, error
 	switch how {
 	case "refused":
 		return nil, &egress.Failure{Outcome: message.Transient, Reply: smtp.NewReply(451, "4.4.1", "connection refused")}
+	case "no-answer":
+		return nil, &egress.Failure{
+			Outcome: message.Transient, Reason: message.TooManyConnectionFailures, Reply: smtp.NewReply(451, "4.4.1", "No answer from any hosts listed in MX"),
+			Cause: fmt.Errorf("mx1./10.0.0.1: refused;\nmx2./10.0.0.2: %s", strings.Repeat("no answer ", 100)),
+		}
 	case "null-mx":
 		return nil, &egress.Failure{Outcome: message.Permanent, Reason: message.FailedDueToNullMx, Reply: smtp.NewReply(556, "5.1.10", "Recipient address has a null MX")}
 	case "no-hosts":
