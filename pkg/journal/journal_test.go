@@ -275,7 +275,7 @@ func TestSegmentTakenAway(t *testing.T) {
 	}
 }
 
-// fullDisk makes a small tmpfs, or gives the test up where that is not allowed.
+// smallDisk mounts a tmpfs of 64 KiB; "" where that is not allowed.
 func smallDisk(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
