@@ -33,9 +33,8 @@ type storm struct {
 	errs   []string
 }
 
+// fail notes what must not happen. Called with mu held.
 func (s *storm) fail(format string, args ...any) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if len(s.errs) < 10 {
 		s.errs = append(s.errs, fmt.Sprintf(format, args...))
 	}
@@ -51,7 +50,8 @@ func (s *storm) Update(m *message.Message) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, ok := s.stored[m.ID]; !ok {
-		return errors.New("updated what is not stored")
+		s.fail("message %s was updated after its end", m.ID)
+		return errors.New("not stored")
 	}
 	s.save(m)
 	return nil
@@ -62,7 +62,8 @@ func (s *storm) Reschedule(id message.ID, due time.Time, attempts int) error {
 	defer s.mu.Unlock()
 	m, ok := s.stored[id]
 	if !ok {
-		return errors.New("rescheduled what is not stored")
+		s.fail("message %s was rescheduled after its end", id)
+		return errors.New("not stored")
 	}
 	m.Due, m.Attempts = due, attempts
 	s.stored[id] = m
