@@ -32,6 +32,7 @@ type CrashFS struct {
 	cut   int // no operation after this one; 0: no cut
 	fault Fault
 	space spool.Space
+	limit int // bytes that all files together may have; 0: no limit
 	trace []string
 }
 
@@ -90,6 +91,23 @@ func (c *CrashFS) SetSpace(s spool.Space) {
 	c.mu.Unlock()
 }
 
+// SetCapacity says how many bytes all files together may have; 0 takes the limit away. A write that does not fit
+// writes what fits and fails with ENOSPC. Space answers accordingly.
+func (c *CrashFS) SetCapacity(n int) {
+	c.mu.Lock()
+	c.limit = n
+	c.mu.Unlock()
+}
+
+// used is how many bytes all files together have. The lock is held.
+func (c *CrashFS) used() int {
+	n := 0
+	for _, in := range c.files {
+		n += len(in.data)
+	}
+	return n
+}
+
 // Ops is how many operations there were.
 func (c *CrashFS) Ops() int {
 	c.mu.Lock()
@@ -113,7 +131,7 @@ func (c *CrashFS) Crash(keep int, rng *rand.Rand) *CrashFS {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	out := NewCrashFS()
-	out.space, out.next = c.space, c.next
+	out.space, out.next, out.limit = c.space, c.next, c.limit
 	entries := maps.Clone(c.saved)
 	for _, path := range slices.Sorted(maps.Keys(c.files)) {
 		if c.saved[path] != c.files[path] && rng.IntN(100) < keep {
@@ -182,7 +200,7 @@ func (c *CrashFS) Kill() *CrashFS {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	out := NewCrashFS()
-	out.space, out.next = c.space, c.next
+	out.space, out.next, out.limit = c.space, c.next, c.limit
 	copies := make(map[*inode]*inode)
 	twin := func(in *inode) *inode {
 		if copies[in] == nil {
@@ -396,7 +414,11 @@ func (c *CrashFS) Stat(name string) (spool.Dirent, error) {
 func (c *CrashFS) Space(string) (spool.Space, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.space, c.off()
+	sp := c.space
+	if c.limit > 0 {
+		sp.TotalBytes, sp.FreeBytes = int64(c.limit), int64(max(0, c.limit-c.used()))
+	}
+	return sp, c.off()
 }
 
 type unlocker func()
@@ -452,8 +474,15 @@ func (f *crashFile) WriteAt(off int64, bufs ...[]byte) (int64, error) {
 	all := slices.Concat(bufs...)
 	err := f.c.op("write", f.name)
 	if err == nil {
-		f.in.write(off, all)
-		return int64(len(all)), nil
+		fits := len(all)
+		if grow := int(off) + len(all) - len(f.in.data); f.c.limit > 0 && grow > 0 {
+			fits = len(all) - max(0, min(grow-(f.c.limit-f.c.used()), len(all)))
+		}
+		f.in.write(off, all[:fits])
+		if fits < len(all) {
+			err = &fs.PathError{Op: "write", Path: f.name, Err: syscall.ENOSPC}
+		}
+		return int64(fits), err
 	}
 	if errors.Is(err, ErrPowerCut) || !f.c.fault.Half && f.c.fault.Err != nil {
 		return 0, err

@@ -130,8 +130,15 @@ func (s *Spool) accept(order string, ms []*message.Message) (uint32, error) {
 func (s *Spool) placed(added []entry, seg uint32, end int64) {
 	for i := range added {
 		shard, h := s.table.lock(added[i].id)
+		old, twice := entry{}, false
+		if shard.get(added[i].id, h) != nil {
+			old, twice = shard.remove(added[i].id, h)
+		}
 		shard.put(added[i], h)
 		shard.Unlock()
+		if twice { // ids are unique; but if one comes again, the later message counts, as it will after a restart
+			s.letGo(&old)
+		}
 	}
 	s.index.placed(added, seg, end)
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"kumo/pkg/message"
@@ -68,6 +69,7 @@ type committer struct {
 	closed bool
 	kept   batch // whose parts and added the next batch can use
 	kick   chan struct{}
+	began  atomic.Int64 // when the write that goes on now began, in nanoseconds since 1970; 0: none
 	ended  chan struct{}
 
 	// Only the goroutine uses these.
@@ -241,11 +243,17 @@ func (c *committer) lazyWait(b *batch) time.Duration {
 func (c *committer) commit(b *batch, last bool) {
 	c.takeBack(b)
 	sync := b.waits || last || c.lazySyncDue(len(b.lazy))
+	c.began.Store(time.Now().UnixNano())
 	err := c.write(b, sync)
+	if err != nil && b.bytes == 0 && isFull(err) && c.state.giveReserve(err) {
+		c.takeBack(b)
+		err = c.write(b, sync)
+	}
 	if err != nil {
 		c.disown()
 		c.fail(b, err)
 	}
+	c.began.Store(0)
 	kept := batch{parts: b.parts, added: b.added[:0]}
 	b.parts, b.added = nil, nil
 	close(b.done)
@@ -441,9 +449,8 @@ func (c *committer) fail(b *batch, err error) {
 		c.redo.fixes = append(c.redo.fixes, f)
 	}
 	c.stats.failures.Add(1)
-	lazyOnly := b.bytes == 0
-	again := c.state.failed(err, lazyOnly)
-	if lazyOnly && !again {
+	c.state.failed(err)
+	if b.bytes == 0 {
 		c.retryAt = time.Now().Add(retryWait)
 	}
 }

@@ -41,14 +41,17 @@ func (h *health) refuse() error {
 	return nil
 }
 
-// failed notes a failed write. For lazy records on a full disk it gives the reserve away; it returns true if that
-// made room, so that trying again at once is worth it.
-func (h *health) failed(err error, lazy bool) bool {
+// failed notes a failed write.
+func (h *health) failed(err error) {
 	if !isFull(err) {
 		h.fall(err)
-		return false
 	}
-	if !lazy || h.full.Swap(true) {
+}
+
+// giveReserve gives the reserve away to records that empty a full disk. From then on new mail is refused, until
+// the reserve is back. It returns true if that made room.
+func (h *health) giveReserve(err error) bool {
+	if h.full.Swap(true) {
 		return false
 	}
 	h.log.Warn("spool: disk is full: new mail is refused, queued mail goes on", "error", err)
@@ -137,12 +140,28 @@ func (h *health) fill() error {
 	return f.Sync()
 }
 
-// Healthy is nil while the disk works, and says why not otherwise. A full disk is Space's business.
+// hangTime is how long a write may take before the disk is said to hang.
+const hangTime = 10 * time.Second
+
+// Healthy is nil while the disk works, and says why not otherwise: it failed, or has not answered for 10 s. A full
+// disk is Space's business.
 func (s *Spool) Healthy() error {
-	if !s.health.sick.Load() {
-		return nil
+	if s.health.sick.Load() {
+		return s.health.refuse()
 	}
-	return s.health.refuse()
+	if d := s.commit.busy(); d > hangTime {
+		return fmt.Errorf("%w: the disk has not answered for %s", ErrUnhealthy, d.Round(time.Second))
+	}
+	return nil
+}
+
+// busy is how long the write that goes on now has taken; 0 when there is none.
+func (c *committer) busy() time.Duration {
+	began := c.began.Load()
+	if began == 0 {
+		return 0
+	}
+	return time.Since(time.Unix(0, began))
 }
 
 // Room is what Space found.

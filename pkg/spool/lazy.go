@@ -88,15 +88,20 @@ func (s *Spool) End(id message.ID, why Ending) error {
 	if !ok {
 		return fmt.Errorf("end message %s: %w", id, ErrGone)
 	}
-	s.segs.hold(e.seg, -1)
-	if e.upSeg != 0 {
-		s.segs.hold(e.upSeg, -1)
-	}
+	s.letGo(&e)
 	if e.flags&flagIndexed != 0 {
 		s.index.touch(id)
 	}
 	s.stats.ended.Add(1)
 	return s.tombstone(id, why)
+}
+
+// letGo tells the segments that e no longer needs them.
+func (s *Spool) letGo(e *entry) {
+	s.segs.hold(e.seg, -1)
+	if e.upSeg != 0 {
+		s.segs.hold(e.upSeg, -1)
+	}
 }
 
 func (s *Spool) tombstone(id message.ID, why Ending) error {

@@ -27,6 +27,7 @@ const (
 	reserveName = "reserve"
 	ordersName  = "orders.db"
 	indexName   = "index.db"
+	damagedName = "damaged" // segments with damage, kept when they would be deleted
 )
 
 func (c Config) withDefaults() (Config, error) {
@@ -214,6 +215,11 @@ func (s *Spool) startCommitter(key segment.Key, prev uint32, prevEnd int64, file
 func (s *Spool) tellRecovery() {
 	f := &s.found
 	for _, d := range f.Damaged {
+		s.segs.mu.Lock()
+		if g := s.segs.byNum[d.Segment]; g != nil && !d.Ended {
+			g.hurt = true
+		}
+		s.segs.mu.Unlock()
 		s.log.Error("spool: damaged record is set aside", "segment", d.Segment, "offset", d.Offset, "bytes", d.Length,
 			"id", d.ID, "record", d.Kind, "why", d.Why, "ended", d.Ended)
 	}

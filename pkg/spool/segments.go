@@ -19,6 +19,7 @@ type segFile struct {
 	num  uint32
 	end  int64 // bytes that count
 	live int64
+	hurt bool // has damage that somebody may want to look at
 	file File // nil when it is not open
 	refs int  // readers that use file now
 	used uint64
@@ -152,7 +153,7 @@ func (s *segments) dead(active uint32) []uint32 {
 // drop deletes the first segment. The directory is synced before the next may go: were a later one gone and this
 // one back after a crash, mail that has ended would live again.
 func (s *segments) drop(num uint32) error {
-	if err := s.fsys.Remove(s.path(num)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := s.away(num); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("delete segment %d: %w", num, err)
 	}
 	if err := s.fsys.SyncDir(s.dir); err != nil {
@@ -173,6 +174,24 @@ func (s *segments) drop(num uint32) error {
 		}
 	}
 	return nil
+}
+
+// away deletes a segment's file, or moves it to the directory of damaged ones.
+func (s *segments) away(num uint32) error {
+	s.mu.Lock()
+	hurt := s.byNum[num] != nil && s.byNum[num].hurt
+	s.mu.Unlock()
+	if !hurt {
+		return s.fsys.Remove(s.path(num))
+	}
+	dir := filepath.Join(filepath.Dir(s.dir), damagedName)
+	if err := s.fsys.Mkdir(dir); err != nil {
+		return err
+	}
+	if err := s.fsys.Rename(s.path(num), filepath.Join(dir, segName(num))); err != nil {
+		return err
+	}
+	return s.fsys.SyncDir(dir)
 }
 
 // create makes the segment after the last one ready to be written: header on disk, directory entry on disk.

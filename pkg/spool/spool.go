@@ -106,6 +106,9 @@ type Stats struct {
 	Syncs    int64 `json:"syncs"`    // of the log since the start
 	Failures int64 `json:"failures"` // writes and syncs that failed since the start
 	Written  int64 `json:"written"`  // bytes appended since the start
+
+	// Busy is how long the write or sync that goes on now has taken, for a watchdog.
+	Busy time.Duration `json:"busy"`
 }
 
 // Stats returns the spool's figures.
@@ -115,6 +118,7 @@ func (s *Spool) Stats() Stats {
 		Live: s.table.len(), Segments: n, Bytes: size,
 		Accepted: s.stats.accepted.Load(), Ended: s.stats.ended.Load(), Syncs: s.stats.syncs.Load(),
 		Failures: s.stats.failures.Load(), Written: s.stats.bytes.Load(),
+		Busy: s.commit.busy(),
 	}
 }
 

@@ -177,3 +177,5 @@ func TestOneOwner(t *testing.T) {
 	_ = s.Close()
 	_ = open(t, dir).Close()
 }
+
+func textLog(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
