@@ -68,6 +68,7 @@ func FuzzResolve(f *testing.F) {
 	} {
 		f.Add(s, s)
 	}
+	f.Add(`{"protocol":{}}`, `{"name":""}`)
 	f.Fuzz(func(t *testing.T, a, b string) {
 		var layers []Layer
 		for i, text := range []string{a, b} {

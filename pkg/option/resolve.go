@@ -327,9 +327,10 @@ func (st *structType) encode(v reflect.Value) any {
 	return out
 }
 
-// encode writes one option; nil is unset. Where the default is not empty, an empty string was set.
+// encode writes one option; nil is unset. Where the default is not empty, or a value must be given, an empty string
+// was set.
 func (f *field) encode(v reflect.Value) any {
-	if f.hasDefault {
+	if f.hasDefault || f.required {
 		return f.codec.encodeSet(v)
 	}
 	if f.codec.encode == nil {
