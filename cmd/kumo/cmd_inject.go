@@ -94,7 +94,7 @@ func inject(ctx context.Context, c *cli.Console, f injectFlags, file string) (er
 		err := mail.Mbox(in, node.MaxLetter, func(line int, text []byte) error {
 			l, err := node.ReadLetter(text, f.from, f.to)
 			if err != nil {
-				return letterError(err, line-1)
+				return letterError("inject", err, line-1)
 			}
 			return b.add(l)
 		})
@@ -109,7 +109,7 @@ func inject(ctx context.Context, c *cli.Console, f injectFlags, file string) (er
 	}
 	l, err := node.ReadLetter(text, f.from, f.to)
 	if err != nil {
-		return letterError(err, 0)
+		return letterError("inject", err, 0)
 	}
 	b.open = func() (taker, error) { return openTaker(ctx, f) }
 	defer b.close(&err)
@@ -119,15 +119,16 @@ func inject(ctx context.Context, c *cli.Console, f injectFlags, file string) (er
 	return b.outcome(err)
 }
 
-func letterError(err error, before int) error {
+// letterError says what is wrong with a message that begins after so many lines of the input.
+func letterError(verb string, err error, before int) error {
 	var at *mail.LineError
 	if errors.As(err, &at) {
-		return cli.Failf("inject: line %d: %s", at.Line+before, at.What)
+		return cli.Failf("%s: line %d: %s", verb, at.Line+before, at.What)
 	}
 	if before > 0 {
-		return cli.Failf("inject: the message that begins at line %d: %w", before+1, err)
+		return cli.Failf("%s: the message that begins at line %d: %w", verb, before+1, err)
 	}
-	return cli.Failf("inject: %w", err)
+	return cli.Failf("%s: %w", verb, err)
 }
 
 func openTaker(ctx context.Context, f injectFlags) (taker, error) {
@@ -239,7 +240,7 @@ type smtpTaker struct{ c *gosmtp.Client }
 func dialSMTP(addr string) (taker, error) {
 	c, err := gosmtp.Dial(addr)
 	if err != nil {
-		return nil, cli.Failf("%w", err)
+		return nil, cli.Failf("inject: connect to %s: %w", addr, err)
 	}
 	return smtpTaker{c}, nil
 }

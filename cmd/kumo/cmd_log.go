@@ -112,7 +112,8 @@ func tailLog(cmd *cobra.Command, c *cli.Console, f logFlags) error {
 		c.Note("the policy writes %d logs; this is %s (--logs DIR names another: %s)", len(dirs), dirs[0], strings.Join(dirs[1:], ", "))
 	}
 	if !cmd.Flags().Changed("format") && !c.OutTTY {
-		c.Format = cli.JSONL // a stream's default in a pipe
+		c.Format = cli.JSONL // a stream's default in a pipe, but not for what goes wrong
+		defer func() { c.Format = cli.Text }()
 	}
 	opts := journal.TailOptions{
 		Dir: dirs[0], From: journal.FromOldest, Follow: f.follow, Match: f.match,
@@ -125,7 +126,14 @@ func tailLog(cmd *cobra.Command, c *cli.Console, f logFlags) error {
 			return logError(dirs[0], err)
 		}
 	}
-	return logError(dirs[0], cli.Rows(c, logRows(rows)))
+	if f.follow && c.Format == cli.JSON {
+		c.Format = cli.JSONL // a document that never ends would never be shown
+	}
+	err = cli.Rows(c, logRows(rows))
+	if err == nil && cmd.Context().Err() != nil {
+		return &cli.Exit{Code: cli.CodeInterrupted} // the user knows
+	}
+	return logError(dirs[0], err)
 }
 
 func (f logFlags) match(e *journal.Entry) bool {

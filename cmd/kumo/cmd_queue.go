@@ -8,6 +8,7 @@ import (
 	"iter"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -145,20 +146,31 @@ func (m queueMessage) WriteText(c *cli.Console, w io.Writer) error {
 	for _, k := range sortedKeys(m.Meta) {
 		fields = append(fields, [2]string{"meta " + k, fmt.Sprint(m.Meta[k])})
 	}
-	for _, f := range fields {
-		if f[1] == "" {
-			continue
-		}
-		if _, err := fmt.Fprintf(w, "%-12s  %s\n", f[0], cli.Tame(f[1])); err != nil {
-			return err
-		}
-	}
 	for _, h := range m.Head {
-		if _, err := fmt.Fprintf(w, "header        %s\n", cli.Tame(h)); err != nil {
-			return err
+		fields = append(fields, [2]string{"header", h})
+	}
+	return writePairs(c, w, fields)
+}
+
+// writePairs prints names and values: under each other on a terminal, with a tab between them elsewhere.
+func writePairs(c *cli.Console, w io.Writer, pairs [][2]string) error {
+	wide := 0
+	for _, p := range pairs {
+		wide = max(wide, utf8.RuneCountInString(cli.Tame(p[0])))
+	}
+	var b strings.Builder
+	for _, p := range pairs {
+		name, value := cli.Tame(p[0]), cli.Tame(p[1])
+		switch {
+		case value == "":
+		case c.OutTTY:
+			fmt.Fprintf(&b, "%-*s  %s\n", wide, name, value)
+		default:
+			b.WriteString(name + "\t" + value + "\n")
 		}
 	}
-	return nil
+	_, err := io.WriteString(w, b.String())
+	return err
 }
 
 func newQueueShow(c *cli.Console, f *spoolFlags) *cobra.Command {

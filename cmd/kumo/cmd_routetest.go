@@ -86,7 +86,7 @@ func routeLetter(c *cli.Console, f routeFlags, args []string) (*node.Letter, err
 		head := "From: <" + f.from + ">\nTo: <" + strings.Join(f.to, ">, <") + ">\nSubject: route-test\n\n"
 		l, err := node.ReadLetter([]byte(strings.Replace(head, "From: <>\n", "", 1)), f.from, f.to)
 		if err != nil {
-			return nil, letterError(err, 0)
+			return nil, letterError("route-test", err, 0)
 		}
 		return l, nil
 	}
@@ -101,7 +101,7 @@ func routeLetter(c *cli.Console, f routeFlags, args []string) (*node.Letter, err
 	}
 	l, err := node.ReadLetter(text, f.from, f.to)
 	if err != nil {
-		return nil, letterError(err, 0)
+		return nil, letterError("route-test", err, 0)
 	}
 	return l, nil
 }

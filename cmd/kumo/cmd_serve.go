@@ -50,6 +50,7 @@ spool; 130 aborted by a second signal.`,
 			case validate:
 				return validatePolicy(cmd.Context(), c, opts)
 			case script:
+				opts.Print = c.Out // a script is a tool: what it prints is its data
 				return node.Script(cmd.Context(), opts, args)
 			}
 			ctx, abort := secondSignal(cmd.Context())

@@ -52,8 +52,12 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// condition is true for [package:NAME:PROGRAM] when the program of a Debian package is installed.
+// condition is true for [package:NAME:PROGRAM] when the program of a Debian package is installed, and for [root] when
+// the tests run as root.
 func condition(cond string) (bool, error) {
+	if cond == "root" {
+		return os.Geteuid() == 0, nil
+	}
 	name, program, ok := strings.Cut(strings.TrimPrefix(cond, "package:"), ":")
 	if !ok || name == "" {
 		return false, fmt.Errorf("unknown condition %q", cond)

@@ -55,7 +55,10 @@ func OpenInjector(ctx context.Context, dir string, o Options) (*Injector, error)
 		dir = os.Getenv("KUMO_SPOOL")
 	}
 	if dir != "" {
-		in.cfg.Dir = dir
+		if in.cfg.Dir, err = filepath.Abs(dir); err != nil {
+			p.policy.Close()
+			return nil, err
+		}
 	}
 	if err := in.own(ctx); err != nil {
 		p.policy.Close()

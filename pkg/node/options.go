@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"strings"
 	"time"
@@ -16,6 +17,7 @@ type Options struct {
 	User    string // --user of serve
 	Version string
 	Log     *slog.Logger
+	Print   io.Writer // where Lua's print goes; default stderr
 }
 
 // loadLimit bounds how long the policy's top level, pre_init and init may take.
@@ -37,7 +39,7 @@ func load(ctx context.Context, o Options) (*plan, error) {
 	}
 	p := &plan{source: path}
 	opt := policy.Options{
-		Path: path, Version: o.Version, Log: o.Log,
+		Path: path, Version: o.Version, Log: o.Log, Print: o.Print,
 		HTTPListener: p.addHTTP,
 	}
 	if opt.StateDir, err = StateDir(); err != nil && path == "" {

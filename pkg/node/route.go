@@ -33,7 +33,7 @@ type RoutePlan struct {
 	Site       string   `json:"site"`
 	Domain     string   `json:"routing_domain"`
 	Hosts      []string `json:"hosts"`
-	Targets    []string `json:"targets,omitempty"` // addresses in the order in which a session might try them
+	Targets    []string `json:"targets,omitempty"` // host/address:port, in the order in which a session might try them
 	Problem    string   `json:"problem,omitempty"` // why no session could be opened
 }
 
@@ -123,7 +123,7 @@ func (t *RouteTester) queue(ctx context.Context, m *message.Message, r *Route) e
 	var no *egress.Failure
 	switch {
 	case errors.As(err, &no):
-		r.Failure = &RouteFailure{Outcome: "delayed", Code: no.Reply.Code, Text: no.Error()}
+		r.Failure = &RouteFailure{Outcome: "delayed", Code: no.Reply.Code, Text: failureText(no)}
 		if no.Outcome == message.Permanent {
 			r.Failure.Outcome = "bounced"
 		}
@@ -133,6 +133,15 @@ func (t *RouteTester) queue(ctx context.Context, m *message.Message, r *Route) e
 	}
 	t.explain(ctx, plan, r)
 	return nil
+}
+
+// failureText is the reply and, where the reply does not tell it already, the cause.
+func failureText(f *egress.Failure) string {
+	text := f.Reply.String()
+	if f.Cause == nil || strings.Contains(text, f.Cause.Error()) {
+		return text
+	}
+	return text + ": " + f.Cause.Error()
 }
 
 func (t *RouteTester) explain(ctx context.Context, plan *egress.Plan, r *Route) {
@@ -152,6 +161,6 @@ func (t *RouteTester) explain(ctx context.Context, plan *egress.Plan, r *Route) 
 		r.Plan.Problem = err.Error()
 	}
 	for _, x := range targets {
-		r.Plan.Targets = append(r.Plan.Targets, x.String())
+		r.Plan.Targets = append(r.Plan.Targets, x.Name+"/"+x.Addr.String())
 	}
 }

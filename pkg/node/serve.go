@@ -102,8 +102,12 @@ func (n *server) run(drain context.Context) error {
 	}
 	n.tail.run("logs", n.journal.Run, failed)
 	cfg := spoolConfig(n.plan, n.Log)
-	cfg.Owned = func() error { return n.bind(failed) }
+	var unbound error // said alone: it is no fault of the spool
+	cfg.Owned = func() error { unbound = n.bind(failed); return unbound }
 	s, err := spool.Open(drain, cfg)
+	if unbound != nil {
+		err = unbound
+	}
 	if err != nil {
 		return n.leave(err)
 	}
