@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
-	"sync"
 
 	"kumo/pkg/message"
 	"kumo/pkg/spool/internal/segment"
@@ -42,20 +41,21 @@ type rec struct {
 	crc     uint32
 }
 
-var workPool = sync.Pool{New: func() any { return new(work) }}
-
-func getWork() *work {
-	w := workPool.Get().(*work)
+func (s *Spool) getWork() *work {
+	w, _ := s.works.Get().(*work)
+	if w == nil {
+		return new(work)
+	}
 	w.buf, w.cuts, w.recs, w.added, w.parts, w.size = w.buf[:0], w.cuts[:0], w.recs[:0], w.added[:0], w.parts[:0], 0
 	return w
 }
 
-func putWork(w *work) {
+func (s *Spool) putWork(w *work) {
 	clear(w.cuts)
 	clear(w.recs)
 	clear(w.parts)
 	if cap(w.buf) <= 1<<20 && cap(w.json) <= 1<<20 {
-		workPool.Put(w)
+		s.works.Put(w)
 	}
 }
 
@@ -90,8 +90,8 @@ func (s *Spool) accept(order string, ms []*message.Message) (uint32, error) {
 	if err := s.health.refuse(); err != nil {
 		return 0, err
 	}
-	w := getWork()
-	defer putWork(w)
+	w := s.getWork()
+	defer s.putWork(w)
 	for i, m := range ms {
 		if err := w.add(s.commit.key, order, i, len(ms), m); err != nil {
 			return 0, fmt.Errorf("store message %s: %w", m.ID, err)

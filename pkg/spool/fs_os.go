@@ -120,7 +120,7 @@ func (OS) Space(name string) (Space, error) {
 		return Space{}, &fs.PathError{Op: "statfs", Path: name, Err: err}
 	}
 	return Space{
-		Type:        fsTypes[int64(st.Type)],
+		Type:        fsTypes[st.Type],
 		FreeBytes:   int64(st.Bavail) * st.Bsize,
 		TotalBytes:  int64(st.Blocks) * st.Bsize,
 		FreeInodes:  int64(st.Ffree),
@@ -205,7 +205,7 @@ func (OS) Locked(name string) (bool, error) {
 	if err != nil {
 		return false, &fs.PathError{Op: "open", Path: name, Err: err}
 	}
-	defer unix.Close(fd)
+	defer func() { _ = unix.Close(fd) }()
 	_, err = retry(func() (int, error) { return 0, unix.Flock(fd, unix.LOCK_SH|unix.LOCK_NB) })
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		return true, nil

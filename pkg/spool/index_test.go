@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -51,6 +53,25 @@ func list(t testing.TB, dir string, want spool.Filter) map[message.ID]string {
 		t.Fatal(err)
 	}
 	return out
+}
+
+// count is how many messages a reader sees.
+func count(t testing.TB, dir string) int {
+	t.Helper()
+	r, err := spool.OpenReader(context.Background(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	queues, err := r.Queues(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, q := range queues {
+		n += q.Messages
+	}
+	return n
 }
 
 // eventually waits for the index, which is a second behind.
@@ -156,4 +177,204 @@ func TestReaderOfNothing(t *testing.T) {
 	if _, err := spool.OpenReader(context.Background(), filepath.Join(t.TempDir(), "none")); !errors.Is(err, spool.ErrNoSpool) {
 		t.Errorf("no directory: %v", err)
 	}
+}
+
+// TestAnyIndexIsMendedOrThrownAway gives the owner indexes that are old, damaged or of another spool. The log wins,
+// and readers agree with it soon.
+func TestAnyIndexIsMendedOrThrownAway(t *testing.T) {
+	dir := t.TempDir()
+	s := openIndexed(t, dir)
+	next := newID()
+	var ms []*message.Message
+	for range 60 {
+		ms = append(ms, newMessage(next(), "x"))
+	}
+	if err := s.Accept(context.Background(), "", ms[:30]...); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "indexed", func() bool { return len(list(t, dir, spool.Filter{})) == 30 })
+	_ = s.Close()
+	path := filepath.Join(dir, "index.db")
+	old, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s = openIndexed(t, dir)
+	if err := s.Accept(context.Background(), "", ms[30:]...); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range ms[:10] {
+		_ = s.End(m.ID, spool.EndDelivered)
+	}
+	_ = s.Close()
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := t.TempDir()
+	o := openIndexed(t, other)
+	if err := o.Accept(context.Background(), "", newMessage(next(), "other")); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "other indexed", func() bool { return len(list(t, other, spool.Filter{})) == 1 })
+	_ = o.Close()
+	foreign, err := os.ReadFile(filepath.Join(other, "index.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cases := map[string][]byte{"old": old, "foreign": foreign, "empty": {}, "cut": good[:len(good)/2], "header only": good[:100]}
+	for i := 0; i < len(good); i += 4096 {
+		page := append([]byte(nil), good...)
+		for k := i; k < min(i+4096, len(page)); k += 37 {
+			page[k] ^= 0x5a
+		}
+		cases[fmt.Sprint("damaged page ", i/4096)] = page
+	}
+	for name, data := range cases {
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s := openIndexed(t, dir)
+		if s.Len() != 50 {
+			t.Errorf("%s: %d messages", name, s.Len())
+		}
+		eventually(t, name+": index agrees", func() bool {
+			r, err := spool.OpenReader(context.Background(), dir)
+			if err != nil {
+				return false
+			}
+			defer r.Close()
+			n := 0
+			err = r.List(context.Background(), spool.Filter{Queue: "tenant@example.net"}, func(row spool.Row) error {
+				if m, err := r.Message(context.Background(), row.ID); err != nil || m.Sender.String() != row.Sender {
+					return fmt.Errorf("row of %s does not fit its message", row.ID)
+				}
+				n++
+				return nil
+			})
+			return err == nil && n == 50
+		})
+		_ = s.Close()
+	}
+}
+
+// TestReadersBesideABusyOwner lists while messages come, change and go: no error, nothing twice, nothing that was
+// there all the time missing.
+func TestReadersBesideABusyOwner(t *testing.T) {
+	dir := t.TempDir()
+	s, err := spool.Open(context.Background(), spool.Config{Dir: dir, Log: quiet, SegmentSize: 64 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := newID()
+	var stay []*message.Message
+	for range 200 {
+		stay = append(stay, newMessage(next(), "stays"))
+	}
+	if err := s.Accept(context.Background(), "", stay...); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "indexed", func() bool { return len(list(t, dir, spool.Filter{})) == 200 })
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				m := newMessage(next(), strings.Repeat("y", 2000))
+				if err := s.Accept(context.Background(), "", m); err != nil {
+					t.Error(err)
+					return
+				}
+				m.Attempts, m.LastResponse = i, "451 later"
+				_ = s.Update(m)
+				_ = s.Reschedule(stay[i%len(stay)].ID, time.Unix(2e9, 0), i%1000)
+				if i%8 != 0 {
+					_ = s.End(m.ID, spool.EndDelivered)
+				}
+			}
+		})
+	}
+	for range 15 {
+		r, err := spool.OpenReader(context.Background(), dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen := make(map[message.ID]bool)
+		err = r.List(context.Background(), spool.Filter{}, func(row spool.Row) error {
+			if seen[row.ID] {
+				t.Errorf("%s is listed twice", row.ID)
+			}
+			seen[row.ID] = true
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		for _, m := range stay {
+			if !seen[m.ID] {
+				t.Errorf("%s is missing", m.ID)
+			}
+		}
+		if _, err := r.Queues(context.Background()); err != nil {
+			t.Error(err)
+		}
+		_ = r.Close()
+	}
+	close(stop)
+	wg.Wait()
+	_ = s.Close()
+}
+
+// TestAPausedReaderDoesNotHoldTheWAL: between pages a reader has no transaction open.
+func TestAPausedReaderDoesNotHoldTheWAL(t *testing.T) {
+	dir := t.TempDir()
+	s := openIndexed(t, dir)
+	next := newID()
+	fill := func(n int) {
+		ms := make([]*message.Message, n)
+		for i := range ms {
+			ms[i] = newMessage(next(), "x")
+		}
+		if err := s.Accept(context.Background(), "", ms...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fill(1200)
+	good := 0 // in a row: before the index is ready readers replay the log, and see all of it
+	eventually(t, "indexed", func() bool {
+		if good++; count(t, dir) != 1200 {
+			good = 0
+		}
+		return good > 30
+	})
+	r, err := spool.OpenReader(context.Background(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	rows := 0
+	err = r.List(context.Background(), spool.Filter{}, func(spool.Row) error {
+		if rows++; rows == 1100 { // paused in the middle, as `queue list | less` is
+			for range 10 {
+				fill(2000)
+			}
+			eventually(t, "indexed", func() bool { return count(t, dir) == 21200 })
+			st, err := os.Stat(filepath.Join(dir, "index.db-wal"))
+			if err != nil {
+				t.Error(err)
+			} else if st.Size() > 8<<20 { // SQLite starts over at 4 MiB if nobody reads; all of this is about 20
+				t.Errorf("the WAL grew to %d bytes", st.Size())
+			}
+		}
+		return nil
+	})
+	if err != nil || rows < 1200 {
+		t.Errorf("%d rows, %v", rows, err)
+	}
+	_ = s.Close()
 }

@@ -12,8 +12,8 @@ import (
 // last response. It is written soon (10 ms, with the next batch) but not waited for. The body stays as accepted.
 // Errors: ErrGone, ErrClosed, ErrTooBig, and values that metadata cannot have.
 func (s *Spool) Update(m *message.Message) error {
-	w := getWork()
-	defer putWork(w)
+	w := s.getWork()
+	defer s.putWork(w)
 	w.buf = segment.Reserve(w.buf)
 	if err := w.envelope(m, m.Size, 0, 0, "", 0, 0); err != nil {
 		return fmt.Errorf("update message %s: %w", m.ID, err)

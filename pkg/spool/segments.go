@@ -19,6 +19,7 @@ type segFile struct {
 	num  uint32
 	end  int64 // bytes that count
 	live int64
+	idle int  // how often nothing was found alive in it
 	hurt bool // has damage that somebody may want to look at
 	file File // nil when it is not open
 	refs int  // readers that use file now
@@ -69,6 +70,13 @@ func (s *segments) add(num uint32, end int64, file File) *segFile {
 	s.list = append(s.list, g)
 	s.byNum[num] = g
 	return g
+}
+
+// has reports whether there is a segment num.
+func (s *segments) has(num uint32) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.byNum[num] != nil
 }
 
 // hold counts n things that need segment num (or, if negative, no longer need it).
@@ -136,16 +144,19 @@ func (s *segments) release(g *segFile) {
 }
 
 // dead returns the segments that nothing needs, oldest first: those that stand before the first one in use. Only a
-// prefix may go, because an end record must outlive the record that it ends. The segment active stays.
+// prefix may go, because an end record must outlive the record that it ends. The segment active stays, and so does
+// one that was not seen dead before: the index gets time to forget the messages that ended last.
 func (s *segments) dead(active uint32) []uint32 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var out []uint32
-	for _, g := range s.list {
+	for i, g := range s.list {
 		if g.live > 0 || g.num == active {
 			break
 		}
-		out = append(out, g.num)
+		if g.idle++; g.idle > 1 && len(out) == i {
+			out = append(out, g.num)
+		}
 	}
 	return out
 }

@@ -73,6 +73,7 @@ type Spool struct {
 	index  *index // nil when there is none
 	orders *Orders
 	stats  counters
+	works  sync.Pool // of *work
 	found  Recovery
 	active atomic.Uint32 // number of the segment in use
 	inode  uint64        // of the log's directory

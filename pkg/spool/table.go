@@ -32,7 +32,7 @@ const (
 
 const (
 	shards    = 16
-	chunkSize = 512 // entries
+	chunkSize = 128 // entries
 )
 
 // table finds entries by id: dense chunks of entries, and in front of them an open-addressed array of their numbers.

@@ -66,7 +66,7 @@ func TestTableAgainstAMap(t *testing.T) {
 		shard.Unlock()
 	}
 	for i := range tab.shard {
-		if tab.shard[i].chunks != nil && len(tab.shard[i].chunks) > 1 {
+		if len(tab.shard[i].chunks) > 1 {
 			t.Errorf("an empty shard keeps %d chunks", len(tab.shard[i].chunks))
 		}
 	}

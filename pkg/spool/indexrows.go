@@ -1,0 +1,257 @@
+package spool
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+
+	"kumo/pkg/message"
+)
+
+func (x *index) readQueues(ctx context.Context) error {
+	x.queues = make(map[uint32]int64)
+	rows, err := x.db.QueryContext(ctx, "SELECT num, name FROM queue")
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var num int64
+		var name string
+		if err := rows.Scan(&num, &name); err != nil {
+			return err
+		}
+		x.queues[x.s.names.intern(name)] = num
+	}
+	return rows.Err()
+}
+
+// reconcile compares every row with the table: rows of messages that have ended go, rows that differ are written
+// again, and messages without a row get one.
+func (x *index) reconcile(ctx context.Context) error {
+	x.s.unflag()
+	x.odd = 0
+	after := int64(0)
+	for {
+		ids, next, err := x.stale(ctx, after)
+		if err != nil {
+			return err
+		}
+		if err := x.apply(ctx, ids, false); err != nil {
+			return err
+		}
+		if next == after {
+			break
+		}
+		after = next
+	}
+	var ids []message.ID
+	var err error
+	x.s.table.each(func(e entry) bool {
+		if e.flags&flagIndexed != 0 {
+			return true
+		}
+		if ids = append(ids, e.id); len(ids) == indexChunk {
+			err = x.apply(ctx, ids, false)
+			ids = ids[:0]
+		}
+		return err == nil
+	})
+	if err != nil {
+		return err
+	}
+	if x.odd > maxStrange {
+		x.log.Warn("spool: the index remembers messages whose segments are gone", "messages", x.odd)
+	}
+	return x.apply(ctx, ids, false)
+}
+
+// maxStrange is how many messages without a segment are told one by one.
+const maxStrange = 100
+
+// strange tells of a message that an index remembers although its segment is gone. If somebody deleted the segment,
+// it is lost; in an index that was restored from a backup it has just ended long ago.
+func (x *index) strange(id message.ID, seg uint32) {
+	if x.odd++; x.odd <= maxStrange {
+		x.log.Warn("spool: the index remembers a message whose segment is gone", "id", id, "segment", seg)
+	}
+}
+
+// stale reads a page of rows after seq, marks the messages that have a good one, and returns those of the others.
+func (x *index) stale(ctx context.Context, after int64) (ids []message.ID, next int64, err error) {
+	rows, err := x.db.QueryContext(ctx, `SELECT m.seq, m.id, q.name, m.due, m.attempts, m.size, m.segment, m.offset, m.up_segment, m.up_offset
+		FROM message m LEFT JOIN queue q ON q.num = m.queue WHERE m.seq > ? ORDER BY m.seq LIMIT ?`, after, indexChunk)
+	if err != nil {
+		return nil, after, err
+	}
+	defer rows.Close()
+	next = after
+	for rows.Next() {
+		var raw []byte
+		var queue sql.NullString
+		var due, attempts, size, seg, off, upSeg, upOff int64
+		if err := rows.Scan(&next, &raw, &queue, &due, &attempts, &size, &seg, &off, &upSeg, &upOff); err != nil {
+			return nil, after, err
+		}
+		var id message.ID
+		copy(id[:], raw)
+		name := x.s.names.intern(queue.String)
+		good := false
+		live := x.s.change(id, func(e *entry) {
+			good = e.queue == name && e.due == due && int64(e.attempts) == attempts && int64(e.size) == size &&
+				int64(e.seg) == seg && int64(e.off) == off && int64(e.upSeg) == upSeg && int64(e.upOff) == upOff
+			if good {
+				e.flags |= flagIndexed
+			}
+		})
+		if !good {
+			ids = append(ids, id)
+		}
+		if !live && !x.s.segs.has(uint32(seg)) {
+			x.strange(id, uint32(seg))
+		}
+	}
+	return ids, next, rows.Err()
+}
+
+const putRow = `INSERT INTO message(id, queue, sender, recipients, created, due, attempts, size, last_response,
+  segment, offset, head, shared, up_segment, up_offset) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
+  ON CONFLICT(id) DO UPDATE SET queue = excluded.queue, sender = excluded.sender, recipients = excluded.recipients,
+  created = excluded.created, due = excluded.due, attempts = excluded.attempts, size = excluded.size,
+  last_response = excluded.last_response, segment = excluded.segment, offset = excluded.offset, head = excluded.head,
+  shared = excluded.shared, up_segment = excluded.up_segment, up_offset = excluded.up_offset`
+
+// apply writes or deletes the rows of ids, as the table says. fresh ids have no row yet.
+func (x *index) apply(ctx context.Context, ids []message.ID, fresh bool) error {
+	live := make([]entry, 0, len(ids))
+	var gone []message.ID
+	for _, id := range ids {
+		e, ok, had := x.s.mark(id)
+		switch {
+		case ok && !(fresh && had):
+			live = append(live, e)
+		case !ok && !fresh:
+			gone = append(gone, id)
+		}
+	}
+	if len(live)+len(gone) == 0 {
+		return nil
+	}
+	tx, err := x.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }()
+	if err := x.put(ctx, tx, live); err != nil {
+		return err
+	}
+	if err := x.remove(ctx, tx, gone); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+func (x *index) put(ctx context.Context, tx *sql.Tx, live []entry) error {
+	if len(live) == 0 {
+		return nil
+	}
+	stmt, err := tx.PrepareContext(ctx, putRow)
+	if err != nil {
+		return err
+	}
+	defer stmt.Close()
+	for _, e := range live {
+		row, err := x.row(ctx, tx, e)
+		if err != nil {
+			return err
+		}
+		if _, err := stmt.ExecContext(ctx, row...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (x *index) remove(ctx context.Context, tx *sql.Tx, gone []message.ID) error {
+	if len(gone) == 0 {
+		return nil
+	}
+	stmt, err := tx.PrepareContext(ctx, "DELETE FROM message WHERE id = ?")
+	if err != nil {
+		return err
+	}
+	defer stmt.Close()
+	for i := range gone {
+		if _, err := stmt.ExecContext(ctx, gone[i][:]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mark notes that the message's row is being written, and returns its entry and whether it was noted before.
+func (s *Spool) mark(id message.ID) (e entry, live, had bool) {
+	live = s.change(id, func(p *entry) {
+		had = p.flags&flagIndexed != 0
+		p.flags |= flagIndexed
+		e = *p
+	})
+	return e, live, had
+}
+
+// unflag forgets which messages have rows.
+func (s *Spool) unflag() {
+	for i := range s.table.shard {
+		shard := &s.table.shard[i]
+		shard.Lock()
+		for _, c := range shard.chunks {
+			for k := range c {
+				c[k].flags &^= flagIndexed
+			}
+		}
+		shard.Unlock()
+	}
+}
+
+// row is the values of e's row; nil when its envelope cannot be read just now.
+func (x *index) row(ctx context.Context, tx *sql.Tx, e entry) ([]any, error) {
+	m, err := x.s.segs.envelope(e.id, e.place())
+	if err != nil {
+		x.log.Warn("spool: message cannot be indexed", "id", e.id, "error", err)
+		m = &message.Message{}
+	}
+	queue, err := x.queue(ctx, tx, e.queue)
+	if err != nil {
+		return nil, err
+	}
+	return []any{
+		e.id[:], queue, m.Sender.String(), recipientsJSON(m), e.created, e.due, int64(e.attempts), int64(e.size), m.LastResponse,
+		int64(e.seg), int64(e.off), int64(e.head), e.flags&flagShared != 0, int64(e.upSeg), int64(e.upOff),
+	}, nil
+}
+
+func recipientsJSON(m *message.Message) string {
+	list := make([]string, len(m.Recipients))
+	for i, r := range m.Recipients {
+		list[i] = r.String()
+	}
+	b, _ := json.Marshal(list)
+	return string(b)
+}
+
+// queue is the number that the database has for a queue.
+func (x *index) queue(ctx context.Context, tx *sql.Tx, num uint32) (int64, error) {
+	if n, ok := x.queues[num]; ok {
+		return n, nil
+	}
+	name := x.s.names.get(num)
+	if _, err := tx.ExecContext(ctx, "INSERT OR IGNORE INTO queue(name) VALUES(?)", name); err != nil {
+		return 0, err
+	}
+	var n int64
+	if err := tx.QueryRowContext(ctx, "SELECT num FROM queue WHERE name = ?", name).Scan(&n); err != nil {
+		return 0, err
+	}
+	x.queues[num] = n
+	return n, nil
+}

@@ -1,0 +1,51 @@
+package spool
+
+import (
+	"fmt"
+	"time"
+)
+
+// keep runs what must happen once in a while until the spool is closed.
+func (s *Spool) keep() {
+	defer s.keeper.Done()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.closed:
+			return
+		case <-tick.C:
+			s.housekeep()
+		}
+	}
+}
+
+// housekeep deletes dead segments, heals, and looks after the directory.
+func (s *Spool) housekeep() {
+	for _, num := range s.segs.dead(s.active.Load()) {
+		if err := s.segs.drop(num); err != nil {
+			s.log.Warn("spool: " + err.Error())
+			break
+		}
+	}
+	if err := s.sameDir(); err != nil {
+		s.health.fall(err)
+	} else if s.health.due() && s.commit.probe() == nil {
+		s.health.heal()
+	}
+	if s.health.full.Load() {
+		_ = s.health.restore()
+	}
+}
+
+// sameDir notices that the spool's directory was replaced while it is in use.
+func (s *Spool) sameDir() error {
+	st, err := s.cfg.FS.Stat(s.segs.dir)
+	if err != nil {
+		return fmt.Errorf("spool directory is gone: %w", err)
+	}
+	if st.Inode != s.inode {
+		return fmt.Errorf("spool directory %s was replaced while in use: stop, and put the old one back", s.segs.dir)
+	}
+	return nil
+}
