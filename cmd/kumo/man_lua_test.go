@@ -46,8 +46,9 @@ const aboutLua = `A policy is a Lua file. Its top level runs once in each of man
 kumo.on; these are called when something happens: kumo-events(7) lists what. Contexts are reused for many events and
 dropped after a while, so that a global variable is no place to remember anything.
 
-The language is Lua 5.4 as far as policies use it: its string, table, math, utf8 and coroutine libraries, integer division
-and bitwise operators, goto, and constants. Numbers are floating point throughout; whole ones print without a fraction.
+The language is Lua 5.4 as far as policies use it: its string, table, math, utf8 and coroutine libraries, its escapes in
+strings, goto, and constants. Integer division and the bitwise operators are refused when the policy loads, with the line
+and what to write instead. Numbers are floating point throughout; whole ones print without a fraction.
 
 A policy can read files and the environment, and nothing else outside: it cannot write files, start programs or end the
 process. A handler that runs too long is stopped with an error, also inside pcall.

@@ -53,7 +53,7 @@ when it would be older than max_age at its next try.`,
     egress_pool = tenant,
     retry_interval = '10 minutes',
     max_retry_interval = '2 hours',
-    max_age = '2 days',
+    max_age = '1 day 12h',
   }
 end)`,
 			see: []string{"kumo-queue-list(1)", "kumo-route-test(1)", "kumo-egress-pool(5)", "kumo-egress-path(5)", "kumo-events(7)"},
@@ -69,7 +69,8 @@ Where KumoMTA's manual and its program disagree about a default, the program's i
 			example: `kumo.on('get_egress_path_config', function(routing_domain, egress_source, site_name)
   return kumo.make_egress_path {
     connection_limit = 10,
-    max_message_rate = '100/s',
+    max_message_rate = '1,000/5min,max_burst=20',
+    max_connection_rate = 'local:10/s',
     max_deliveries_per_connection = 50,
     enable_tls = 'OpportunisticInsecure',
     idle_timeout = '10s',
@@ -218,6 +219,7 @@ var files = map[string][][2]string{
 		{"FORMAT", "Which format the directory has."},
 		{"lock", "Held by the owner; its process id stands in it."},
 		{"log/NNNNNNNNNN.log", "The truth: segments to which records of messages are appended, each with a checksum. A segment is deleted when it and all before it hold nothing that waits."},
+		{"damaged/", "Segments in which damage was found, kept instead of deleted."},
 		{"index.db", "A convenience: what waits, for kumo queue list and a fast start. It is rebuilt from the segments when it is missing or damaged."},
 		{"orders.db", "What other commands ask the owner to do, kumo inject for example."},
 		{"reserve", "Room that is given back to the file system when it runs full, so that mail can leave."},
@@ -249,8 +251,11 @@ func objectPage(t *testing.T, o object, docs map[string]string) *page {
 	p.section1("DESCRIPTION")
 	p.text(o.about)
 	p.more("An option that is not given has its default. An unknown option, a value of the wrong type and one out of range are errors that name the file, the line and the option.")
-	if hasDuration(o.schema.Fields()) {
+	if hasType(o.schema.Fields(), "duration") {
 		p.more(`A duration is a number of seconds, or text such as "90s", "5 minutes" or "1 day 12h".`)
+	}
+	if hasType(o.schema.Fields(), "throttle") {
+		p.more(`A throttle is a rate, "N/UNIT" or "N/K UNIT", with the units s, min, h and d: "100/s", "1,000/5min". With ",max_burst=B" behind it no more than B may come at once; with "local:" before it the rate counts on this node alone.`)
 	}
 	p.section1("OPTIONS")
 	p.options(t, "", o.schema.Fields(), docs)
@@ -295,8 +300,8 @@ func (p *page) options(t *testing.T, prefix string, fields []option.Field, docs 
 	}
 }
 
-func hasDuration(fields []option.Field) bool {
-	return slices.ContainsFunc(fields, func(f option.Field) bool { return f.Type == "duration" || hasDuration(f.Fields) })
+func hasType(fields []option.Field, kind string) bool {
+	return slices.ContainsFunc(fields, func(f option.Field) bool { return f.Type == kind || hasType(f.Fields, kind) })
 }
 
 // facts adds what the declaration says about a field.
