@@ -66,6 +66,9 @@ func (s *session) serve(c egress.Session) *item {
 		if res.Unsent {
 			return &it
 		}
+		if sent == 0 {
+			l.sends()
+		}
 		lim.tally.attempts(res.Attempts)
 		l.owner.settler.Settle(l.owner.settling, it.m, res.Attempts)
 		if sent++; res.Done || sent >= lim.maxDeliveries {
@@ -147,6 +150,13 @@ func (l *line) leave(connected bool, back *item) {
 var deadOnArrival = &egress.Failure{
 	Outcome: message.Transient,
 	Reply:   smtp.NewReply(451, "4.4.1", "KumoMTA internal: the peer closes each connection before a message is sent"),
+}
+
+// sends notes that a session was alive when it got its first message: those that were found dead are no longer in a row.
+func (l *line) sends() {
+	l.mu.Lock()
+	l.unsent = 0
+	l.mu.Unlock()
 }
 
 // deliver has the carrier's session send m. A carrier that panics or says nothing costs the session, not the message.

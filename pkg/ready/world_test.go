@@ -117,7 +117,7 @@ func (w *world) Carrier(*egress.Plan) egress.Carrier { return w }
 
 func (w *world) Open(ctx context.Context, _ *egress.Plan) (egress.Session, error) {
 	w.mu.Lock()
-	s := &peer{w}
+	s := &peer{w: w}
 	how, takes := w.open, w.connect
 	w.mu.Unlock()
 	w.note("session opens")
@@ -152,7 +152,10 @@ func (w *world) Open(ctx context.Context, _ *egress.Plan) (egress.Session, error
 }
 
 // peer is a session of the scripted peer.
-type peer struct{ w *world }
+type peer struct {
+	w    *world
+	last time.Time // when it took a message
+}
 
 func (p *peer) Deliver(ctx context.Context, m *message.Message) egress.Result {
 	w := p.w
@@ -175,6 +178,11 @@ func (p *peer) Deliver(ctx context.Context, m *message.Message) egress.Result {
 		a.Outcome, a.Response = message.Transient, smtp.NewReply(451, "4.3.0", "later")
 	case "permanent":
 		a.Outcome, a.Response = message.Permanent, smtp.NewReply(550, "5.1.1", "unknown")
+	case "impatient": // hangs up as soon as nothing comes
+		if idle := !p.last.IsZero() && time.Since(p.last) > 0; idle {
+			return egress.Result{Unsent: true, Done: true}
+		}
+		p.last = time.Now()
 	case "unsent":
 		return egress.Result{Unsent: true, Done: true}
 	case "nothing":
