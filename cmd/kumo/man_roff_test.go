@@ -30,8 +30,6 @@ func (p *page) file() string { return fmt.Sprintf("%s.%d", p.name, p.section) }
 
 func (p *page) section1(title string) { fmt.Fprintf(&p.b, ".SH %q\n", title) }
 
-func (p *page) section2(title string) { fmt.Fprintf(&p.b, ".SS %q\n", title) }
-
 // text adds paragraphs, which are separated by empty lines. The first one follows what stands above without a gap.
 func (p *page) text(text string) {
 	for i, para := range paragraphs(text) {
