@@ -33,7 +33,8 @@ servers: smtp_server_message_received, get_queue_config, get_egress_pool, get_eg
 It prints the scheduled queue, the plan (source, site, ready queue, hosts) and every option that was set, with the file
 and line that set it; --all prints the defaults, too.
 
-The message is read from FILE, or from stdin with "-". Without a file it is an empty one for --to.
+The message is read from FILE, or from stdin with "-" or when stdin is no terminal. With --to and without a file it is
+an empty one.
 
 --meta sets connection metadata, such as authz_id or received_from. A value that is JSON (a number, true, a list) is
 taken as that, everything else as text.
@@ -41,7 +42,7 @@ taken as that, everything else as text.
 Exit codes: 0 done, wherever the message would go; 1 the policy failed; 2 usage.`,
 		Example: `  kumo route-test --to you@example.org
   kumo route-test --policy init.lua --from me@example.com --to you@example.org --meta tenant=acme
-  kumo route-test - < message.eml
+  kumo route-test < message.eml
   kumo route-test --to you@example.org --format json | jq '.[0].plan.hosts'`,
 		Args: args(0, 1, "at most one file"),
 		RunE: func(cmd *cobra.Command, args []string) error { return routeTest(cmd, c, f, args) },
@@ -79,18 +80,44 @@ func routeTest(cmd *cobra.Command, c *cli.Console, f routeFlags, args []string) 
 }
 
 func routeLetter(c *cli.Console, f routeFlags, args []string) (*node.Letter, error) {
-	if len(args) == 0 {
-		if len(f.to) == 0 {
-			return nil, cli.Usagef("route-test: no message: name a recipient with --to, a file, or - for stdin").WithHint("kumo route-test --help")
-		}
-		head := "From: <" + f.from + ">\nTo: <" + strings.Join(f.to, ">, <") + ">\nSubject: route-test\n\n"
-		l, err := node.ReadLetter([]byte(strings.Replace(head, "From: <>\n", "", 1)), f.from, f.to)
-		if err != nil {
-			return nil, letterError("route-test", err, 0)
-		}
-		return l, nil
+	text, err := routeMessage(c, f, args)
+	if err != nil {
+		return nil, err
 	}
-	in, err := c.Open(args[0])
+	l, err := node.ReadLetter(text, f.from, f.to)
+	if err != nil {
+		return nil, letterError("route-test", err, 0)
+	}
+	return l, nil
+}
+
+// routeMessage is the message to test with: the file's, an empty one for --to, or what comes through a pipe.
+func routeMessage(c *cli.Console, f routeFlags, args []string) ([]byte, error) {
+	switch {
+	case len(args) > 0:
+		return readMessage(c, args[0])
+	case len(f.to) > 0:
+		from := ""
+		if f.from != "" {
+			from = "From: <" + f.from + ">\n"
+		}
+		return []byte(from + "To: <" + strings.Join(f.to, ">, <") + ">\nSubject: route-test\n\n"), nil
+	}
+	var text []byte
+	if !c.InTTY {
+		var err error
+		if text, err = readMessage(c, "-"); err != nil {
+			return nil, err
+		}
+	}
+	if len(text) == 0 {
+		return nil, cli.Usagef("route-test: no message: name a recipient with --to or a file, or send a message through a pipe").WithHint("kumo route-test --help")
+	}
+	return text, nil
+}
+
+func readMessage(c *cli.Console, file string) ([]byte, error) {
+	in, err := c.Open(file)
 	if err != nil {
 		return nil, err
 	}
@@ -99,11 +126,7 @@ func routeLetter(c *cli.Console, f routeFlags, args []string) (*node.Letter, err
 	if err != nil {
 		return nil, cli.Failf("route-test: %w", err)
 	}
-	l, err := node.ReadLetter(text, f.from, f.to)
-	if err != nil {
-		return nil, letterError("route-test", err, 0)
-	}
-	return l, nil
+	return text, nil
 }
 
 func parseMeta(pairs []string) (map[string]any, error) {
@@ -128,53 +151,83 @@ type routeText struct {
 	all    bool
 }
 
-// WriteText prints one block for each recipient.
-func (t routeText) WriteText(_ *cli.Console, w io.Writer) error {
-	var b strings.Builder
+// WriteText prints one block for each recipient. In a pipe columns are parted by tabs; options begin with one.
+func (t routeText) WriteText(c *cli.Console, w io.Writer) error {
+	b := routeBlock{all: t.all, tabs: !c.OutTTY}
 	for i, r := range t.routes {
 		if i > 0 {
 			b.WriteString("\n")
 		}
-		t.route(&b, r)
+		b.route(r)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-func (t routeText) route(b *strings.Builder, r node.Route) {
-	line(b, "message to", r.Recipient)
+// routeBlock gathers what routeText prints.
+type routeBlock struct {
+	strings.Builder
+	all, tabs bool
+}
+
+func (b *routeBlock) route(r node.Route) {
+	b.line("message to", r.Recipient)
 	if r.Queue != "" {
-		line(b, "queue", r.Queue)
+		b.line("queue", r.Queue)
 	}
 	if p := r.Plan; p != nil {
-		line(b, "plan", p.ReadyQueue)
-		line(b, "hosts", strings.Join(p.Hosts, " "))
+		b.line("plan", p.ReadyQueue)
+		b.line("hosts", strings.Join(p.Hosts, " "))
 		if p.Problem != "" {
-			line(b, "problem", p.Problem)
+			b.line("problem", p.Problem)
 		} else {
-			line(b, "targets", strings.Join(p.Targets, " "))
+			b.line("targets", strings.Join(p.Targets, " "))
 		}
 	}
 	if r.Failure != nil {
-		line(b, r.Failure.Outcome, r.Failure.Text)
+		b.line(r.Failure.Outcome, r.Failure.Text)
 	}
 	for _, o := range r.Objects {
-		var rows [][3]string
-		for _, f := range o.Fields {
-			if t.all || !f.IsDefault() {
-				rows = append(rows, [3]string{f.Name, valueText(f.Value), f.Origin.String()})
-			}
-		}
-		line(b, o.Object, o.Name)
-		if len(rows) == 0 {
-			b.WriteString("  (all options have their defaults)\n")
-		}
-		columns(b, rows)
+		b.object(o)
 	}
 }
 
-func line(b *strings.Builder, what, text string) {
+func (b *routeBlock) object(o node.RouteObject) {
+	b.line(o.Object, o.Name)
+	var rows [][3]string
+	for _, f := range o.Fields {
+		if b.all || !f.IsDefault() {
+			rows = append(rows, [3]string{f.Name, cli.Tame(valueText(f.Value)), cli.Tame(f.Origin.String())})
+		}
+	}
+	if len(rows) == 0 && !b.tabs {
+		b.WriteString("  (all options have their defaults)\n")
+	}
+	b.columns(rows)
+}
+
+func (b *routeBlock) line(what, text string) {
+	if b.tabs {
+		b.WriteString(what + "\t" + cli.Tame(text) + "\n")
+		return
+	}
 	fmt.Fprintf(b, "%-11s %s\n", what, cli.Tame(text))
+}
+
+// columns prints name, value and origin under each other.
+func (b *routeBlock) columns(rows [][3]string) {
+	var w [2]int
+	for _, r := range rows {
+		w[0] = max(w[0], len(r[0]))
+		w[1] = max(w[1], min(len(r[1]), 40))
+	}
+	for _, r := range rows {
+		if b.tabs {
+			b.WriteString("\t" + strings.Join(r[:], "\t") + "\n")
+			continue
+		}
+		fmt.Fprintf(b, "  %-*s  %-*s  %s\n", w[0], r[0], w[1], r[1], r[2])
+	}
 }
 
 func valueText(v any) string {
@@ -189,18 +242,6 @@ func valueText(v any) string {
 		return fmt.Sprint(v)
 	}
 	return string(j)
-}
-
-// columns prints name, value and origin under each other.
-func columns(b *strings.Builder, rows [][3]string) {
-	var w [2]int
-	for _, r := range rows {
-		w[0] = max(w[0], len(r[0]))
-		w[1] = max(w[1], min(len(r[1]), 40))
-	}
-	for _, r := range rows {
-		fmt.Fprintf(b, "  %-*s  %-*s  %s\n", w[0], r[0], w[1], cli.Tame(r[1]), cli.Tame(r[2]))
-	}
 }
 
 func sortedKeys(m map[string]any) []string { return slices.Sorted(maps.Keys(m)) }
