@@ -230,6 +230,74 @@ func TestZstdcatOfTheOpenSegment(t *testing.T) {
 	wg.Wait()
 }
 
+// A segment is seen when its first frame is in it and not before: zstdcat fails on an empty file.
+func TestNoSegmentIsSeenEmpty(t *testing.T) {
+	dir := t.TempDir()
+	j := openTest(t, FileOptions{LogDir: dir, MaxFileSize: 1})
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			for _, name := range segments(t, dir) {
+				if info, err := os.Stat(name); err != nil || info.Size() == 0 {
+					t.Errorf("%s: %v, empty: %v", name, err, err == nil)
+					return
+				}
+			}
+			select {
+			case <-stop:
+				return
+			default:
+			}
+		}
+	})
+	for i := range 300 {
+		j.Record(numbered(i))
+		if err := j.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(stop)
+	wg.Wait()
+	wantNumbers(t, dir, 300)
+}
+
+// What a crash leaves between the making of a segment and its first frame goes at the next start; a name that is taken
+// is not overwritten.
+func TestHiddenSegments(t *testing.T) {
+	dir := t.TempDir()
+	left := filepath.Join(dir, ".20261120-145240.447105871"+hiddenMark)
+	foreign := filepath.Join(dir, ".notes"+hiddenMark)
+	if err := errors.Join(os.WriteFile(left, nil, 0o644), os.WriteFile(foreign, nil, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	openTest(t, FileOptions{LogDir: dir})
+	if _, err := os.Stat(left); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("left behind: %v", err)
+	}
+	if _, err := os.Stat(foreign); err != nil {
+		t.Error(err)
+	}
+	at := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	taken := filepath.Join(dir, "20261120-120000.000000000")
+	if err := os.WriteFile(taken, []byte("x"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s, err := openSegment(dir, "", at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.append([]byte("frame"), 5); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := os.ReadFile(taken); string(got) != "x" || filepath.Base(s.path) != "20261120-120000.000000001" {
+		t.Errorf("taken holds %q, the segment is %s", got, s.path)
+	}
+	if err := s.finish(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestSegmentTakenAway is F54: deleted, renamed, truncated or replaced, or with its directory gone.
 func TestSegmentTakenAway(t *testing.T) {
 	tests := map[string]func(dir, file string) error{
@@ -345,6 +413,24 @@ func TestFullLogDisk(t *testing.T) {
 		t.Error(err)
 	}
 	wantNumbers(t, dir, 101)
+}
+
+// Few records may be much text: acceptance stops before those who record have to wait.
+func TestHeavyRecordsStopAcceptanceInTime(t *testing.T) {
+	j := openTest(t, FileOptions{LogDir: t.TempDir(), BackPressure: 100, Headers: []string{"Subject"}})
+	r := delivery()
+	r.Msg.SetData([]byte("Subject: " + strings.Repeat("x", 60_000) + "\r\n\r\nbody\r\n"))
+	j.Record(r)
+	if err := j.Healthy(); err != nil {
+		t.Errorf("a third of the bytes wait: %v, want mail to go on", err)
+	}
+	j.Record(r)
+	if err := j.Healthy(); err == nil {
+		t.Error("more than half of the bytes that may wait do, and mail is taken")
+	}
+	if err := errors.Join(j.Flush(), j.Healthy()); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestEndGivesUpOnADeadDisk(t *testing.T) {

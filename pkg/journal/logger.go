@@ -52,7 +52,8 @@ type logger struct {
 	nextSync  time.Time
 	nextSpace time.Time
 
-	backlog atomic.Int64
+	backlog atomic.Int64          // records
+	weight  atomic.Int64          // their bytes
 	broken  atomic.Pointer[error] // why the last write failed; nil when it did not
 	noSpace atomic.Pointer[error]
 }
@@ -130,7 +131,7 @@ func (l *logger) add(s *stream, line []byte) {
 	s.pending = append(s.pending, line...)
 	l.records++
 	l.bytes += len(line)
-	l.backlog.Store(int64(l.records))
+	l.count()
 	full := len(s.pending) >= pieceSize && len(s.pending)-len(line) < pieceSize
 	l.mu.Unlock()
 	if full {
@@ -197,9 +198,15 @@ func (l *logger) done(lines, size int) {
 	l.mu.Lock()
 	l.records -= lines
 	l.bytes -= size
-	l.backlog.Store(int64(l.records))
+	l.count()
 	l.mu.Unlock()
 	l.room.Broadcast()
+}
+
+// count tells healthy how much waits. The caller holds mu.
+func (l *logger) count() {
+	l.backlog.Store(int64(l.records))
+	l.weight.Store(int64(l.bytes))
 }
 
 // report says once that writing fails, and once that it works again.
@@ -290,10 +297,11 @@ func (l *logger) healthy() error {
 	if err := l.noSpace.Load(); err != nil {
 		return *err
 	}
-	if 2*l.backlog.Load() < int64(l.o.BackPressure) {
+	records, bytes, limit := l.backlog.Load(), l.weight.Load(), int64(l.o.BackPressure)
+	if 2*records < limit && 2*bytes < limit*bytesPerRecord {
 		return nil
 	}
-	err := fmt.Errorf("log %s: %d records wait for the disk", l.o.LogDir, l.backlog.Load())
+	err := fmt.Errorf("log %s: %d records wait for the disk, %d bytes", l.o.LogDir, records, bytes)
 	if why := l.broken.Load(); why != nil {
 		err = fmt.Errorf("%w: %w", err, *why)
 	}

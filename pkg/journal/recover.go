@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -13,13 +14,18 @@ import (
 const maxTorn = 8 << 20
 
 // finishOld finishes what an earlier process left open in dir: a frame that a crash cut off is dropped, and the
-// segment becomes read-only. Segments that another process has locked are left alone.
+// segment becomes read-only; one that never got its first frame is removed. Segments that another process has locked
+// are left alone.
 func finishOld(dir, suffix string, warn func(error)) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return // not made yet
 	}
 	for _, e := range entries {
+		if isHidden(e.Name(), suffix) {
+			removeHidden(filepath.Join(dir, e.Name()))
+			continue
+		}
 		if s, ok := segmentSuffix(e.Name()); !ok || s != suffix || !e.Type().IsRegular() {
 			continue
 		}
@@ -30,6 +36,26 @@ func finishOld(dir, suffix string, warn func(error)) {
 		if err := finishOne(filepath.Join(dir, e.Name())); err != nil {
 			warn(fmt.Errorf("finish segment %s: %w", filepath.Join(dir, e.Name()), err))
 		}
+	}
+}
+
+// isHidden tells the name of a segment without a frame.
+func isHidden(name, suffix string) bool {
+	name, dot := strings.CutPrefix(name, ".")
+	name, mark := strings.CutSuffix(name, hiddenMark)
+	s, ok := segmentSuffix(name)
+	return dot && mark && ok && s == suffix
+}
+
+// removeHidden removes what a crash left between the making of a segment and its first frame.
+func removeHidden(path string) {
+	f, err := os.OpenFile(path, os.O_RDWR|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
+		_ = os.Remove(path)
 	}
 }
 

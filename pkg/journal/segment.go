@@ -24,24 +24,31 @@ const (
 var errGone = errors.New("the segment was deleted, moved or changed by somebody else")
 
 // segment is one open file. It is locked (flock) while it is open, so that another process that starts on the same
-// directory can tell it from one that a crash left behind.
+// directory can tell it from one that a crash left behind. Until its first frame is in it, it has a hidden name: an
+// empty file is nothing that zstdcat reads.
 type segment struct {
-	f     *os.File
-	path  string
-	info  os.FileInfo
-	start time.Time
-	raw   int64 // bytes before compression
-	size  int64 // bytes in the file: always whole frames
-	dirty bool  // written since the last sync
+	f      *os.File
+	path   string
+	dir    string
+	suffix string
+	hidden bool
+	info   os.FileInfo
+	start  time.Time
+	raw    int64 // bytes before compression
+	size   int64 // bytes in the file: always whole frames
+	dirty  bool  // written since the last sync
 }
 
-// openSegment makes a new file whose name says t, or the first nanosecond after it that is not taken.
+// hiddenMark is the end of a hidden name; it begins with a dot.
+const hiddenMark = ".new"
+
+// openSegment makes a new file, still hidden, whose name will say t or a nanosecond soon after it.
 func openSegment(dir, suffix string, t time.Time) (*segment, error) {
 	if err := os.MkdirAll(dir, dirMode); err != nil {
 		return nil, err
 	}
 	for range 1000 {
-		path := filepath.Join(dir, t.UTC().Format(nameLayout)+suffix)
+		path := filepath.Join(dir, "."+t.UTC().Format(nameLayout)+suffix+hiddenMark)
 		f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|os.O_EXCL, segmentMode)
 		if errors.Is(err, os.ErrExist) {
 			t = t.Add(time.Nanosecond)
@@ -57,9 +64,44 @@ func openSegment(dir, suffix string, t time.Time) (*segment, error) {
 			_ = f.Close()
 			return nil, err
 		}
-		return &segment{f: f, path: path, info: info, start: t}, nil
+		return &segment{f: f, path: path, dir: dir, suffix: suffix, hidden: true, info: info, start: t}, nil
 	}
-	return nil, fmt.Errorf("create a segment in %s: every name near %s is taken", dir, t.UTC().Format(nameLayout))
+	return nil, errTaken(dir, t)
+}
+
+func errTaken(dir string, t time.Time) error {
+	return fmt.Errorf("create a segment in %s: every name near %s is taken", dir, t.UTC().Format(nameLayout))
+}
+
+// publish gives a segment that holds its first frame its name: its start, or the first nanosecond after it that is
+// not taken.
+func (s *segment) publish() error {
+	for range 1000 {
+		path := filepath.Join(s.dir, s.start.UTC().Format(nameLayout)+s.suffix)
+		err := renameNew(s.path, path)
+		if errors.Is(err, os.ErrExist) {
+			s.start = s.start.Add(time.Nanosecond)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		s.path, s.hidden = path, false
+		return nil
+	}
+	return errTaken(s.dir, s.start)
+}
+
+// renameNew renames a file to a name that nobody has.
+func renameNew(from, to string) error {
+	err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
+	if !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOSYS) {
+		return err
+	}
+	if _, err := os.Lstat(to); err == nil { // a file system that cannot do both at once
+		return os.ErrExist
+	}
+	return os.Rename(from, to)
 }
 
 // append writes one frame, whole or not at all as far as the disk lets us. errGone means that nobody will find the
@@ -78,9 +120,23 @@ func (s *segment) append(frame []byte, raw int) error {
 	s.size += int64(n)
 	s.raw += int64(raw)
 	s.dirty = true
+	if s.hidden {
+		if err := s.publish(); err != nil {
+			return errors.Join(err, s.undo(raw))
+		}
+	}
 	if info, err := os.Lstat(s.path); err != nil || !os.SameFile(info, s.info) {
 		return errGone
 	}
+	return nil
+}
+
+// undo takes the first frame back, so that it can be written again.
+func (s *segment) undo(raw int) error {
+	if err := s.f.Truncate(0); err != nil {
+		return err
+	}
+	s.size, s.raw = 0, s.raw-int64(raw)
 	return nil
 }
 
@@ -104,5 +160,9 @@ func (s *segment) finish() error {
 		_ = os.Remove(s.path)
 		return s.f.Close()
 	}
-	return errors.Join(s.sync(), s.f.Chmod(finishedMode), s.f.Close())
+	var err error
+	if s.hidden {
+		err = s.publish()
+	}
+	return errors.Join(err, s.sync(), s.f.Chmod(finishedMode), s.f.Close())
 }

@@ -47,6 +47,7 @@ func (s *stream) writeTodo(enc *zstd.Encoder, o *FileOptions, now time.Time, don
 		case err != nil:
 			return fmt.Errorf("write segment %s: %w", s.seg.path, err)
 		}
+		s.last = s.seg.start
 		s.todo = s.todo[len(piece):]
 		done(bytes.Count(piece, []byte{'\n'}), len(piece))
 	}
