@@ -113,7 +113,7 @@ func BenchmarkList(b *testing.B) {
 		}
 	}
 	ctx := context.Background()
-	count := func() int {
+	rows := func() int {
 		r, err := spool.OpenReader(ctx, dir)
 		if err != nil {
 			b.Fatal(err)
@@ -129,16 +129,10 @@ func BenchmarkList(b *testing.B) {
 		}
 		return rows
 	}
-	good := 0 // in a row: before the index is ready readers replay the log, and see all of it
-	eventually(b, "all indexed", func() bool {
-		if good++; count() != n {
-			good = 0
-		}
-		return good > 30
-	})
+	indexed(b, dir, n)
 	for b.Loop() {
-		if rows := count(); rows != n {
-			b.Fatalf("%d rows", rows)
+		if got := rows(); got != n {
+			b.Fatalf("%d rows", got)
 		}
 	}
 	b.ReportMetric(float64(b.N)*n/b.Elapsed().Seconds(), "rows/s")

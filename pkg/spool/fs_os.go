@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -45,7 +46,11 @@ func retry(call func() (int, error)) (int, error) {
 
 // Create implements FS.
 func (OS) Create(name string) (File, error) {
-	return osOpen(name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL)
+	f, err := osOpen(name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL)
+	if err == nil {
+		giveToOwner(name)
+	}
+	return f, err
 }
 
 // Open implements FS.
@@ -58,10 +63,29 @@ func (OS) Open(name string, write bool) (File, error) {
 
 // Mkdir implements FS.
 func (OS) Mkdir(name string) error {
-	if err := os.Mkdir(name, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
+	err := os.Mkdir(name, 0o700)
+	if err == nil {
+		giveToOwner(name)
 	}
-	return nil
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return err
+}
+
+// giveToOwner makes files that root made in a directory the property of the directory's owner, so that a verb run
+// by root does not lock the daemon out.
+func giveToOwner(names ...string) {
+	if os.Getuid() != 0 {
+		return
+	}
+	st, err := OS{}.Stat(filepath.Dir(names[0]))
+	if err != nil || st.UID == 0 {
+		return
+	}
+	for _, name := range names {
+		_ = os.Lchown(name, int(st.UID), -1)
+	}
 }
 
 // Rename implements FS.

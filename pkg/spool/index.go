@@ -256,7 +256,7 @@ func (x *index) open(ctx context.Context) error {
 	if err := x.checkpoint(ctx, w); err != nil {
 		return err
 	}
-	return x.setMeta(ctx, "ready", "1")
+	return x.setMeta(ctx, "ready", x.s.run)
 }
 
 func (x *index) setMeta(ctx context.Context, name, value string) error {

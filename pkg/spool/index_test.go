@@ -74,6 +74,19 @@ func count(t testing.TB, dir string) int {
 	return n
 }
 
+// indexed waits until the index has n messages. Before it is ready readers replay the log and see all of it, so it
+// takes several right counts in a row.
+func indexed(t testing.TB, dir string, n int) {
+	t.Helper()
+	good := 0
+	eventually(t, "indexed", func() bool {
+		if good++; count(t, dir) != n {
+			good = 0
+		}
+		return good > 30
+	})
+}
+
 // eventually waits for the index, which is a second behind.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
@@ -192,7 +205,7 @@ func TestAnyIndexIsMendedOrThrownAway(t *testing.T) {
 	if err := s.Accept(context.Background(), "", ms[:30]...); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "indexed", func() bool { return len(list(t, dir, spool.Filter{})) == 30 })
+	indexed(t, dir, 30)
 	_ = s.Close()
 	path := filepath.Join(dir, "index.db")
 	old, err := os.ReadFile(path)
@@ -216,7 +229,7 @@ func TestAnyIndexIsMendedOrThrownAway(t *testing.T) {
 	if err := o.Accept(context.Background(), "", newMessage(next(), "other")); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "other indexed", func() bool { return len(list(t, other, spool.Filter{})) == 1 })
+	indexed(t, other, 1)
 	_ = o.Close()
 	foreign, err := os.ReadFile(filepath.Join(other, "index.db"))
 	if err != nil {
@@ -274,7 +287,7 @@ func TestReadersBesideABusyOwner(t *testing.T) {
 	if err := s.Accept(context.Background(), "", stay...); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "indexed", func() bool { return len(list(t, dir, spool.Filter{})) == 200 })
+	indexed(t, dir, 200)
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
 	for range 4 {
@@ -345,13 +358,7 @@ func TestAPausedReaderDoesNotHoldTheWAL(t *testing.T) {
 		}
 	}
 	fill(1200)
-	good := 0 // in a row: before the index is ready readers replay the log, and see all of it
-	eventually(t, "indexed", func() bool {
-		if good++; count(t, dir) != 1200 {
-			good = 0
-		}
-		return good > 30
-	})
+	indexed(t, dir, 1200)
 	r, err := spool.OpenReader(context.Background(), dir)
 	if err != nil {
 		t.Fatal(err)

@@ -94,7 +94,8 @@ func (s *Spool) lock() error {
 	for _, name := range []string{dir, path} {
 		l, err := fsys.Lock(name)
 		if errors.Is(err, ErrLocked) {
-			return &HeldError{Dir: dir, PID: lockOwner(fsys, path)}
+			pid, _ := lockOwner(fsys, path)
+			return &HeldError{Dir: dir, PID: pid}
 		}
 		if err != nil {
 			return explain(err, dir)
@@ -106,9 +107,10 @@ func (s *Spool) lock() error {
 		return explain(err, dir)
 	}
 	defer f.Close()
-	// The pid is for people and exit messages; a full disk must not keep the owner from starting.
+	s.run = newOrderID()
+	// The pid is for people, the run for readers; a full disk must not keep the owner from starting.
 	if err := f.Truncate(0); err == nil {
-		_, err = f.WriteAt(0, []byte(strconv.Itoa(os.Getpid())+"\n"))
+		_, err = f.WriteAt(0, fmt.Appendf(nil, "%d %s\n", os.Getpid(), s.run))
 		if err != nil {
 			s.log.Warn("spool: cannot write pid", "path", path, "error", err)
 		}
@@ -116,12 +118,13 @@ func (s *Spool) lock() error {
 	return nil
 }
 
-// lockOwner reads the pid from a lock file; 0 if there is none.
-func lockOwner(fsys FS, path string) int {
+// lockOwner reads pid and run of the owner from a lock file; 0 and "" if they are not there.
+func lockOwner(fsys FS, path string) (pid int, run string) {
 	b, err := readSmall(fsys, path)
 	if err != nil {
-		return 0
+		return 0, ""
 	}
-	pid, _ := strconv.Atoi(strings.TrimSpace(string(b)))
-	return pid
+	text, run, _ := strings.Cut(strings.TrimSpace(string(b)), " ")
+	pid, _ = strconv.Atoi(text)
+	return pid, run
 }

@@ -68,8 +68,9 @@ func (r *Reader) open(ctx context.Context) error {
 	if err != nil && !isMissing(err) {
 		return explain(err, r.dir)
 	}
-	seg, off := r.openIndex(ctx)
-	if r.db == nil || !r.held {
+	seg, off, run := r.openIndex(ctx)
+	_, owner := lockOwner(OS{}, filepath.Join(r.dir, lockName))
+	if r.db == nil || !r.held || run != owner { // nobody keeps the index up to date, or not yet
 		if err := r.replay(ctx, seg, off); err != nil {
 			return err
 		}
@@ -78,54 +79,48 @@ func (r *Reader) open(ctx context.Context) error {
 	return r.hide(ctx)
 }
 
-// openIndex opens the index and returns its checkpoint. An index that cannot be used is as good as none.
-func (r *Reader) openIndex(ctx context.Context) (seg uint32, off int64) {
+// openIndex opens the index and returns its checkpoint, and the run of the owner that made it ready. An index that
+// cannot be used is as good as none.
+func (r *Reader) openIndex(ctx context.Context) (seg uint32, off int64, run string) {
 	db, err := openDB(ctx, filepath.Join(r.dir, indexName), dbOptions{readOnly: true})
 	if err != nil {
-		return 0, 0
+		return 0, 0, ""
 	}
 	conn, err := db.Conn(ctx)
 	if err == nil {
-		seg, off, err = r.checkpoint(ctx, db)
+		seg, off, run, err = r.checkpoint(ctx, db)
 	}
 	if err != nil || seg == 0 {
 		if conn != nil {
 			_ = conn.Close()
 		}
 		_ = db.Close()
-		return 0, 0
+		return 0, 0, ""
 	}
 	r.db, r.conn = db, conn
-	return seg, off
+	return seg, off, run
 }
 
-func (r *Reader) checkpoint(ctx context.Context, db *sql.DB) (seg uint32, off int64, err error) {
+func (r *Reader) checkpoint(ctx context.Context, db *sql.DB) (seg uint32, off int64, run string, err error) {
 	var version int
 	if err := db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil || version != indexVersion {
-		return 0, 0, err
+		return 0, 0, "", err
 	}
-	key, err := readMeta(ctx, db, "key")
-	if err != nil || key != keyText(r.segs.key) {
-		return 0, 0, err
+	var v [4]string
+	for i, name := range []string{"key", "ready", "segment", "offset"} {
+		if v[i], err = readMeta(ctx, db, name); err != nil {
+			return 0, 0, "", err
+		}
 	}
-	ready, err := readMeta(ctx, db, "ready")
-	if err != nil || ready != "1" {
-		return 0, 0, err
+	if v[0] != keyText(r.segs.key) || v[1] == "0" {
+		return 0, 0, "", nil
 	}
-	s, err := readMeta(ctx, db, "segment")
+	n, err := strconv.ParseUint(v[2], 10, 32)
 	if err != nil {
-		return 0, 0, err
+		return 0, 0, "", err
 	}
-	o, err := readMeta(ctx, db, "offset")
-	if err != nil {
-		return 0, 0, err
-	}
-	n, err := strconv.ParseUint(s, 10, 32)
-	if err != nil {
-		return 0, 0, err
-	}
-	off, err = strconv.ParseInt(o, 10, 64)
-	return uint32(n), off, err
+	off, err = strconv.ParseInt(v[3], 10, 64)
+	return uint32(n), off, v[1], err
 }
 
 // replay reads the log behind the checkpoint, all of it when there is none.

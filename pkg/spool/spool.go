@@ -77,6 +77,7 @@ type Spool struct {
 	found  Recovery
 	active atomic.Uint32 // number of the segment in use
 	inode  uint64        // of the log's directory
+	run    string        // random, of this ownership; readers tell by it whose index they look at
 
 	ordersMu sync.Mutex
 	done     map[string]*doneOrder

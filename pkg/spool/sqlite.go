@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -54,7 +53,7 @@ func openDB(ctx context.Context, path string, o dbOptions) (*sql.DB, error) {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
 	if isNew {
-		giveToOwner(path)
+		giveToOwner(path, path+"-wal", path+"-shm")
 	}
 	return db, nil
 }
@@ -83,21 +82,6 @@ func olderThan(a, b string) bool {
 		}
 	}
 	return len(x) < len(y)
-}
-
-// giveToOwner makes a database that root made the property of the directory's owner, so that a verb run by root
-// does not lock the daemon out.
-func giveToOwner(path string) {
-	if os.Getuid() != 0 {
-		return
-	}
-	st, err := OS{}.Stat(filepath.Dir(path))
-	if err != nil || st.UID == 0 {
-		return
-	}
-	for _, suffix := range []string{"", "-wal", "-shm"} {
-		_ = os.Lchown(path+suffix, int(st.UID), -1)
-	}
 }
 
 // isCorrupt reports an error that says that the file itself is bad.
