@@ -6,8 +6,9 @@ import (
 )
 
 // gcRoom is how many bytes of garbage may lie around before they are collected, however small the live heap is: with
-// Go's default a daemon with an empty queue would collect several hundred times a second under large messages.
-const gcRoom = 64 << 20
+// Go's default a daemon with an empty queue would collect several hundred times a second under large messages. Much
+// more room costs more in cold caches than it saves.
+const gcRoom = 16 << 20
 
 // garbage adjusts the collector to the size of the live heap. With a large one it is Go's default.
 type garbage struct{ percent int }
