@@ -28,7 +28,6 @@ type rooms struct {
 	hostname string
 	registry *metric.Registry
 	journal  *journal.Journal
-	gate     *gate
 	spool    *spool.Spool
 	planner  *egress.Planner
 	queues   *queue.Queues
