@@ -23,7 +23,7 @@ func Serve(abort, drain context.Context, o Options) error {
 	RaiseFiles()
 	p, err := start(drain, o)
 	if err != nil {
-		return err
+		return unlessStopped(drain, err)
 	}
 	defer p.policy.Close()
 	o.Log.Info("policy", "runs", p.source, "version", o.Version)
@@ -109,7 +109,7 @@ func (n *server) run(drain context.Context) error {
 		err = unbound
 	}
 	if err != nil {
-		return n.leave(err)
+		return n.leave(unlessStopped(drain, err))
 	}
 	if n.rooms, err = connect(n.plan, s, n.journal, n.registry, n.Log); err != nil {
 		return n.leave(errors.Join(err, s.Close()))
@@ -130,6 +130,14 @@ func (n *server) run(drain context.Context) error {
 		n.Log.Error("a part failed, stopping", "error", err)
 	}
 	return n.leave(err)
+}
+
+// unlessStopped is err, but nil when the first signal cut the start short: that is an orderly end, too.
+func unlessStopped(drain context.Context, err error) error {
+	if drain.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
 }
 
 // restore hands what the spool kept to the scheduled queues.
