@@ -1,5 +1,6 @@
 -- A relay for load tests: everything goes to one sink on loopback, whatever its domain.
--- KUMO_DIR: where spool and logs go; KUMO_LISTEN: the listener; KUMO_SINK: host:port of the destination.
+-- KUMO_DIR: where spool and logs go; KUMO_LISTEN: the listener; KUMO_SINK: host:port of the destination;
+-- KUMO_RETRY: the retry interval.
 local kumo = require 'kumo'
 
 local dir = os.getenv 'KUMO_DIR' or '.'
@@ -21,7 +22,7 @@ end)
 
 kumo.on('get_queue_config', function(domain, tenant, campaign, routing_domain)
   return kumo.make_queue_config {
-    retry_interval = '5s',
+    retry_interval = os.getenv 'KUMO_RETRY' or '5s',
     protocol = { smtp = { mx_list = { sink } } },
   }
 end)
@@ -30,5 +31,6 @@ kumo.on('get_egress_path_config', function(routing_domain, egress_source, site_n
   return kumo.make_egress_path {
     prohibited_hosts = {},
     enable_tls = 'Disabled',
+    max_ready = 50000, -- a burst must not wait for the schedule
   }
 end)
