@@ -120,13 +120,13 @@ func connect(p *plan, s *spool.Spool, j *journal.Journal, reg *metric.Registry, 
 		Metrics: queue.NewMetrics(reg), Epoch: p.policy.Epoch, Log: log,
 	})
 	back.Queues = r.queues
-	r.intake = newIntake(p, s, j, r.queues, reg)
+	r.intake = newIntake(p, s, j, next{r.queues}, reg)
 	return r, nil
 }
 
-func newIntake(p *plan, s *spool.Spool, j *journal.Journal, next intake.Next, reg *metric.Registry) *intake.Intake {
+func newIntake(p *plan, s *spool.Spool, j *journal.Journal, then intake.Next, reg *metric.Registry) *intake.Intake {
 	return intake.New(intake.Parts{
-		Hooks: p.policy, Store: store{s}, Next: next, Recorder: j,
+		Hooks: p.policy, Store: store{s}, Next: then, Recorder: j,
 		IDs: message.NewIDSource(time.Now), Now: time.Now, Metrics: intake.NewMetrics(reg),
 	})
 }

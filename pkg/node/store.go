@@ -3,29 +3,29 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
+	"runtime/debug"
 
 	"kumo/pkg/journal"
 	"kumo/pkg/message"
+	"kumo/pkg/queue"
 	"kumo/pkg/smtp"
 	"kumo/pkg/spool"
 )
 
-// store is the spool as intake and queue see it: with their words for endings, and with answers for peers.
+// store is the spool as intake and queue see it: with their words for endings, and with an answer for peers where
+// only the spool's own errors say why.
 type store struct{ *spool.Spool }
 
-// Accept turns the spool's refusals into answers: all of them temporary, for the fault is ours.
+// Accept says 452 when the disk has no room. What the other errors mean for a peer is intake's to say.
 func (s store) Accept(ctx context.Context, order string, ms ...*message.Message) error {
+	defer doomed()
 	err := s.Spool.Accept(ctx, order, ms...)
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, spool.ErrFull):
+	if errors.Is(err, spool.ErrFull) {
 		return &smtp.Error{Reply: smtp.NewReply(452, "4.3.1", "insufficient system storage, try again later"), Detail: err.Error(), Cause: err}
-	case errors.Is(err, spool.ErrOrderDone):
-		return err
 	}
-	return &smtp.Error{Reply: smtp.NewReply(451, "4.3.0", "message could not be stored, try again later"), Detail: err.Error(), Cause: err}
+	return err
 }
 
 // End maps the kind of the last record to the spool's ending.
@@ -47,4 +47,22 @@ func (s store) Load(id message.ID) (*message.Message, error) {
 		return nil, fs.ErrNotExist
 	}
 	return m, err
+}
+
+// next is the queues as intake sees them.
+type next struct{ *queue.Queues }
+
+func (n next) Insert(ctx context.Context, m *message.Message, why message.Reason) {
+	defer doomed()
+	n.Queues.Insert(ctx, m, why)
+}
+
+// doomed ends the process when the function that defers it panics. Sessions survive panics of their own, and must not
+// survive those of the spool and the queues: what these have half done cannot be carried on with, but can be recovered.
+func doomed() {
+	if p := recover(); p != nil {
+		text := fmt.Sprintf("%v\n\n%s", p, debug.Stack())
+		go func() { panic(text) }() // where nobody recovers it
+		select {}
+	}
 }
