@@ -49,8 +49,11 @@ recipients are those of To, Cc and Bcc. Bcc is taken out. Line ends become CRLF;
 
 With --smtp the messages are sent to that server instead, as any mail client would.
 
-Exit codes: 0 done; 1 failed, nothing of the message is spooled; 2 usage; 3 some messages of the mbox were taken in, the
-rest was not; 12 the daemon does not answer.`,
+A message of an mbox that the policy or the server refuses is told of by its number, and the others are taken in all
+the same. One that cannot be read ends the work there.
+
+Exit codes: 0 done; 1 failed, nothing of the message is spooled; 2 usage; 3 some messages of the mbox were taken in,
+others were not; 12 the daemon does not answer.`,
 		Example: `  kumo inject < message.eml
   kumo inject --from me@example.com --to you@example.org < message.eml
   kumo inject --mbox --format jsonl < archive.mbox
@@ -75,9 +78,15 @@ rest was not; 12 the daemon does not answer.`,
 
 // taker is a way for letters to go.
 type taker interface {
-	// take brings letters in, in their order; with an error, those before the one that failed.
-	take(ctx context.Context, letters []*node.Letter) ([][]injected, error)
+	// take brings letters in and says what became of each; with an error, of those at the front only.
+	take(ctx context.Context, letters []*node.Letter) ([]taken, error)
 	Close() error
+}
+
+// taken is what became of a letter.
+type taken struct {
+	rows    []injected
+	refused string // why it was not taken in, "" if it was
 }
 
 func inject(ctx context.Context, c *cli.Console, f injectFlags, file string) (err error) {
@@ -86,7 +95,7 @@ func inject(ctx context.Context, c *cli.Console, f injectFlags, file string) (er
 		return err
 	}
 	defer in.Close()
-	b := &batch{ctx: ctx, console: c}
+	b := &batch{ctx: ctx, console: c, many: f.mbox}
 	if f.mbox {
 		// The way in is opened with the first letter: bad input then creates nothing.
 		b.open = func() (taker, error) { return openTaker(ctx, f) }
@@ -146,12 +155,15 @@ func openTaker(ctx context.Context, f injectFlags) (taker, error) {
 type batch struct {
 	ctx     context.Context
 	console *cli.Console
+	many    bool // an mbox
 	open    func() (taker, error)
 	taker   taker
 	letters []*node.Letter
 	bytes   int
 	rows    []injected
-	done    int // letters
+	done    int    // letters taken in
+	refused int    // letters refused
+	why     string // the last one was
 }
 
 const (
@@ -177,14 +189,27 @@ func (b *batch) flush() error {
 			return err
 		}
 	}
-	rows, err := b.taker.take(b.ctx, b.letters)
-	for _, r := range rows {
-		b.rows = append(b.rows, r...)
+	all, err := b.taker.take(b.ctx, b.letters)
+	for _, t := range all {
+		b.note(t)
 	}
-	b.done += len(rows)
 	b.letters, b.bytes = b.letters[:0], 0
 	b.console.Progress("%d messages", b.done)
 	return err
+}
+
+// note counts one letter. Of several each that is refused is told of at once.
+func (b *batch) note(t taken) {
+	if t.refused == "" {
+		b.rows = append(b.rows, t.rows...)
+		b.done++
+		return
+	}
+	b.refused++
+	b.why = t.refused
+	if b.many {
+		b.console.Warn("message %d is refused: %s", b.done+b.refused, t.refused)
+	}
 }
 
 func (b *batch) close(err *error) {
@@ -199,26 +224,36 @@ func (b *batch) close(err *error) {
 // outcome prints what was taken in, and says how a failure stands beside that.
 func (b *batch) outcome(err error) error {
 	b.console.Done()
-	if err != nil && b.done == 0 {
+	switch {
+	case b.done == 0 && err != nil:
 		return spoolError("inject", err)
+	case b.done == 0 && b.refused > 0:
+		return cli.Failf("inject: %s", b.why)
 	}
 	if perr := b.console.Print(b.rows); perr != nil {
 		return perr
 	}
-	if err == nil {
-		return nil
+	switch {
+	case errors.Is(err, context.Canceled):
+		return cli.Errorf(cli.CodeInterrupted, "inject: interrupted: %d messages are taken in so far", b.done)
+	case errors.Is(err, node.ErrDaemonSlow):
+		return cli.Errorf(cli.CodePartly, "inject: %d messages are taken in so far: %w", b.done, err)
+	case err != nil:
+		return cli.Errorf(cli.CodePartly, "inject: %d messages are taken in, the rest is not: %w", b.done, err)
+	case b.refused > 0:
+		return cli.Errorf(cli.CodePartly, "inject: %d of %d messages are taken in", b.done, b.done+b.refused)
 	}
-	return cli.Errorf(cli.CodePartly, "inject: %d messages are taken in, the rest is not: %w", b.done, err)
+	return nil
 }
 
 // spoolTaker brings letters into a spool.
 type spoolTaker struct{ *node.Injector }
 
-func (s spoolTaker) take(ctx context.Context, letters []*node.Letter) ([][]injected, error) {
-	ids, err := s.Inject(ctx, letters...)
-	out := make([][]injected, len(ids))
-	for i := range ids {
-		out[i] = injectedRows(ids[i], letters[i])
+func (s spoolTaker) take(ctx context.Context, letters []*node.Letter) ([]taken, error) {
+	all, err := s.Inject(ctx, letters...)
+	out := make([]taken, len(all))
+	for i, in := range all {
+		out[i] = taken{rows: injectedRows(in.IDs, letters[i]), refused: in.Refused}
 	}
 	return out, err
 }
@@ -245,14 +280,19 @@ func dialSMTP(addr string) (taker, error) {
 	return smtpTaker{c}, nil
 }
 
-func (s smtpTaker) take(_ context.Context, letters []*node.Letter) ([][]injected, error) {
-	var out [][]injected
+func (s smtpTaker) take(_ context.Context, letters []*node.Letter) ([]taken, error) {
+	var out []taken
 	for _, l := range letters {
 		rows, err := s.send(l)
-		if err != nil {
+		var no *gosmtp.SMTPError
+		switch {
+		case err == nil:
+			out = append(out, taken{rows: rows})
+		case errors.As(err, &no) && s.c.Reset() == nil:
+			out = append(out, taken{refused: err.Error()})
+		default:
 			return out, err
 		}
-		out = append(out, rows)
 	}
 	return out, nil
 }
@@ -268,7 +308,6 @@ func (s smtpTaker) send(l *node.Letter) ([]injected, error) {
 	}
 	for _, r := range l.Recipients {
 		if err := s.c.Rcpt(r.String(), nil); err != nil {
-			_ = s.c.Reset()
 			return nil, fmt.Errorf("RCPT TO:<%s>: %w", r, err)
 		}
 	}

@@ -107,9 +107,15 @@ type later struct{}
 func (later) Ready(context.Context, string) error                      { return nil }
 func (later) Insert(context.Context, *message.Message, message.Reason) {}
 
-// Inject brings letters in and returns their ids, one list for each letter, once they are on stable storage. With an
-// error the lists are those of the letters before the one that failed.
-func (in *Injector) Inject(ctx context.Context, letters ...*Letter) ([][]message.ID, error) {
+// Injected is what became of one letter.
+type Injected struct {
+	IDs     []message.ID // of its messages, which are on stable storage
+	Refused string       // why nothing of it was taken in; "" if it was
+}
+
+// Inject brings letters in and says what became of each. With an error that is told of those at the front only; the
+// others may still be carried out, by whoever owns the spool then.
+func (in *Injector) Inject(ctx context.Context, letters ...*Letter) ([]Injected, error) {
 	orders := make([]spool.Order, len(letters))
 	for i, l := range letters {
 		what := spool.Inject{Sender: l.Sender.String(), Protocol: InjectProtocol}
@@ -126,12 +132,9 @@ func (in *Injector) Inject(ctx context.Context, letters ...*Letter) ([][]message
 		return nil, err
 	}
 	done, err := in.wait(ctx, ids)
-	out := make([][]message.ID, 0, len(done))
-	for _, o := range done {
-		if o.Error != "" {
-			return out, errors.New(o.Error)
-		}
-		out = append(out, o.IDs)
+	out := make([]Injected, len(done))
+	for i, o := range done {
+		out[i] = Injected{IDs: o.IDs, Refused: o.Error}
 	}
 	return out, err
 }
