@@ -5,8 +5,9 @@
 //  1. Become the user of --user, keeping only the right to bind low ports.
 //  2. Load the policy, run pre_init and init: they declare spools, logs and listeners. A mistake ends here, with
 //     nothing bound and nothing created.
-//  3. Take the spool's lock, so that a second daemon says who holds it before anything else can go wrong.
-//  4. Open the logs; bind the listeners; refuse mail with 421 4.3.2 until the spool has started.
+//  3. Open the logs: a daemon that cannot write them takes no mail.
+//  4. Take the spool's lock, so that a second daemon says who holds it and not that the ports are taken; bind the
+//     listeners; refuse mail with 421 4.3.2 until the spool has started.
 //  5. Recover the spool, hand what lives to the scheduled queues, open the gate: "initialization complete".
 //  6. On the first signal drain in the order of the flow: listeners, orders, queues, ready queues and their sessions,
 //     spool, logs. On the second, abort.
