@@ -29,11 +29,11 @@ var ErrDaemonSlow = errors.New("the daemon has not answered for a minute; the or
 // Injector brings letters into a spool by orders: those are carried out by the daemon that owns the spool, or by this
 // process if nobody does.
 type Injector struct {
-	plan   *plan
-	cfg    spool.Config
-	log    *slog.Logger
-	orders *spool.Orders
-	author string
+	options Options
+	plan    *plan // nil until the policy is needed
+	dir     string
+	orders  *spool.Orders
+	author  string
 
 	// set while this process owns the spool
 	spool   *spool.Spool
@@ -43,46 +43,66 @@ type Injector struct {
 }
 
 // OpenInjector finds the spool (dir, else $KUMO_SPOOL, else that of the policy) and who owns it. The policy of o is
-// needed only where nobody does.
+// loaded only where it is needed: to find the spool, or to take mail in where nobody owns it.
 func OpenInjector(ctx context.Context, dir string, o Options) (*Injector, error) {
-	o = quiet(o)
-	p, err := start(ctx, quiet(o))
-	if err != nil {
-		return nil, err
-	}
-	in := &Injector{plan: p, cfg: spoolConfig(p, o.Log), log: o.Log, author: author()}
-	if dir == "" {
-		dir = os.Getenv("KUMO_SPOOL")
-	}
-	if dir != "" {
-		if in.cfg.Dir, err = filepath.Abs(dir); err != nil {
-			p.policy.Close()
-			return nil, err
-		}
-	}
-	if err := in.own(ctx); err != nil {
-		p.policy.Close()
-		return nil, err
-	}
-	if in.orders, err = spool.OpenOrders(ctx, in.cfg.Dir); err != nil {
+	in := &Injector{options: quiet(o), author: author()}
+	if err := in.open(ctx, dir); err != nil {
 		return nil, errors.Join(err, in.Close())
 	}
 	return in, nil
 }
 
+func (in *Injector) open(ctx context.Context, dir string) error {
+	if dir == "" {
+		dir = os.Getenv("KUMO_SPOOL")
+	}
+	if dir == "" {
+		if err := in.load(ctx); err != nil {
+			return err
+		}
+		dir = spoolConfig(in.plan, in.options.Log).Dir
+	}
+	var err error
+	if in.dir, err = filepath.Abs(dir); err != nil {
+		return err
+	}
+	if err := in.own(ctx); err != nil {
+		return err
+	}
+	in.orders, err = spool.OpenOrders(ctx, in.dir)
+	return err
+}
+
+// load loads the policy once.
+func (in *Injector) load(ctx context.Context) error {
+	if in.plan != nil {
+		return nil
+	}
+	p, err := start(ctx, in.options)
+	if err == nil {
+		in.plan = p
+	}
+	return err
+}
+
 // own takes the spool if nobody has it, and starts to carry out orders.
 func (in *Injector) own(ctx context.Context) error {
-	if spool.Held(in.cfg.Dir) {
+	if spool.Held(in.dir) {
 		return nil // Open would wait a moment for an owner that is about to leave
 	}
-	s, err := spool.Open(ctx, in.cfg)
+	if err := in.load(ctx); err != nil {
+		return err
+	}
+	cfg := spoolConfig(in.plan, in.options.Log)
+	cfg.Dir = in.dir
+	s, err := spool.Open(ctx, cfg)
 	if errors.As(err, new(*spool.HeldError)) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	j, err := openJournal(in.plan, in.log)
+	j, err := openJournal(in.plan, in.options.Log)
 	if err != nil {
 		return errors.Join(err, s.Close())
 	}
@@ -162,7 +182,9 @@ func (in *Injector) wait(ctx context.Context, ids []string) ([]spool.Order, erro
 
 // Close gives everything back; what was injected is durable before.
 func (in *Injector) Close() error {
-	defer in.plan.policy.Close()
+	if in.plan != nil {
+		defer in.plan.policy.Close()
+	}
 	var errs error
 	if in.orders != nil {
 		errs = in.orders.Close()
