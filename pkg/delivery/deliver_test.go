@@ -173,7 +173,7 @@ func TestPartialRefusalByForeignServer(t *testing.T) {
 	m := testMessage("full@test", "good@test", "gone@test")
 	res := s.Deliver(t.Context(), m)
 	onceEach(t, m, res)
-	want := `Transient "RCPT" 452 full@test; Permanent "RCPT" 550 gone@test; Delivered "." 250 good@test`
+	want := `Transient "RCPT TO" 452 full@test; Permanent "RCPT TO" 550 gone@test; Delivered "." 250 good@test`
 	if got := outcomes(m, res); got != want {
 		t.Errorf("got %s", got)
 	}
@@ -181,7 +181,7 @@ func TestPartialRefusalByForeignServer(t *testing.T) {
 		t.Errorf("reason %s", res.Attempts[0].Reason)
 	}
 	m = testMessage("gone@test")
-	if got := outcomes(m, s.Deliver(t.Context(), m)); got != `Permanent "RCPT" 550 gone@test` {
+	if got := outcomes(m, s.Deliver(t.Context(), m)); got != `Permanent "RCPT TO" 550 gone@test` {
 		t.Errorf("got %s", got)
 	}
 	deliverAll(t, s, testMessage("good@test"))
@@ -252,7 +252,7 @@ func TestPreSentAnswers(t *testing.T) {
 		<-said
 		m := testMessage("a@test")
 		res := s.Deliver(t.Context(), m)
-		if got := outcomes(m, res); got != `Transient "MAIL" 451 a@test!` {
+		if got := outcomes(m, res); got != `Transient "MAIL FROM" 451 a@test!` {
 			t.Errorf("got %s: %s", got, res.Attempts[0].Response)
 		}
 		s.Close()

@@ -218,7 +218,7 @@ func mustOpen(t *testing.T, d *fakeDialer, plan *egress.Plan) egress.Session {
 	return s
 }
 
-// outcomes writes a result in short: `Delivered "." 250 a@b; Transient "RCPT" 452 c@d`, with + for "unsent" and ! for "done".
+// outcomes writes a result in short: `Delivered "." 250 a@b; Transient "RCPT TO" 452 c@d`, with + for "unsent" and ! for "done".
 func outcomes(m *message.Message, res egress.Result) string {
 	names := []string{"Delivered", "Transient", "Permanent", "Delayed"}
 	var out []string

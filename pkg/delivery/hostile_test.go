@@ -161,17 +161,17 @@ var hostileInMail = []struct {
 	text   string // part of the first response
 	within time.Duration
 }{
-	{"closes in MAIL", func(p *peer) { p.hear() }, `Transient "MAIL" 451 a@test b@test!`, "mx1.test./10.0.0.1: MAIL: the peer closed the connection", time.Second},
-	{"closes in RCPT", func(p *peer) { group(p); p.say("250 ok") }, `Transient "RCPT" 451 a@test b@test!`, "closed the connection", time.Second},
-	{"closes after one RCPT", func(p *peer) { group(p); p.say("250 ok", "550 5.1.1 no a") }, `Permanent "RCPT" 550 a@test; Transient "RCPT" 451 b@test!`, "no a", time.Second},
+	{"closes in MAIL", func(p *peer) { p.hear() }, `Transient "MAIL FROM" 451 a@test b@test!`, "mx1.test./10.0.0.1: MAIL: the peer closed the connection", time.Second},
+	{"closes in RCPT", func(p *peer) { group(p); p.say("250 ok") }, `Transient "RCPT TO" 451 a@test b@test!`, "closed the connection", time.Second},
+	{"closes after one RCPT", func(p *peer) { group(p); p.say("250 ok", "550 5.1.1 no a") }, `Permanent "RCPT TO" 550 a@test; Transient "RCPT TO" 451 b@test!`, "no a", time.Second},
 	{"closes in DATA", func(p *peer) { group(p); p.say("250 ok", "250 ok", "250 ok") }, `Transient "DATA" 451 a@test b@test!`, "closed the connection", time.Second},
 	{"closes in the text", func(p *peer) { group(p); p.say("250 ok", "250 ok", "250 ok", "354 go"); p.hear() }, `Transient "." 451 a@test b@test!`, "KumoMTA internal: ", time.Second},
 	{"closes after the dot", func(p *peer) { group(p); p.say("250 ok", "250 ok", "250 ok", "354 go"); p.text() }, `Transient "." 451 a@test b@test!`, ".: the peer closed the connection", time.Second},
-	{"silent at MAIL", func(p *peer) { p.wait() }, `Transient "MAIL" 451 a@test b@test!`, "MAIL: timed out", 301 * time.Second},
+	{"silent at MAIL", func(p *peer) { p.wait() }, `Transient "MAIL FROM" 451 a@test b@test!`, "MAIL: timed out", 301 * time.Second},
 	{"silent after the dot", func(p *peer) { group(p); p.say("250 ok", "250 ok", "250 ok", "354 go"); p.wait() }, `Transient "." 451 a@test b@test!`, ".: timed out", 301 * time.Second},
 	{"stops reading the text", func(p *peer) { group(p); p.say("250 ok", "250 ok", "250 ok", "354 go"); time.Sleep(time.Hour) }, `Transient "." 451 a@test b@test!`, ".: timed out", 301 * time.Second},
-	{"421 at MAIL", func(p *peer) { group(p); p.say("421 4.7.0 slow down"); p.wait() }, `Transient "MAIL" 421 a@test b@test!`, "slow down", time.Second},
-	{"421 at RCPT", func(p *peer) { group(p); p.say("250 ok", "250 ok", "421 4.7.0 enough"); p.wait() }, `Transient "RCPT" 421 a@test b@test!`, "enough", time.Second},
+	{"421 at MAIL", func(p *peer) { group(p); p.say("421 4.7.0 slow down"); p.wait() }, `Transient "MAIL FROM" 421 a@test b@test!`, "slow down", time.Second},
+	{"421 at RCPT", func(p *peer) { group(p); p.say("250 ok", "250 ok", "421 4.7.0 enough"); p.wait() }, `Transient "RCPT TO" 421 a@test b@test!`, "enough", time.Second},
 	{"421 at DATA", func(p *peer) { group(p); p.say("250 ok", "250 ok", "250 ok", "421 4.7.0 enough"); p.wait() }, `Transient "DATA" 421 a@test b@test!`, "enough", time.Second},
 	{"421 after the dot", func(p *peer) {
 		group(p)
@@ -180,8 +180,8 @@ var hostileInMail = []struct {
 		p.say("421 4.7.0 enough")
 		p.wait()
 	}, `Transient "." 421 a@test b@test!`, "enough", time.Second},
-	{"354 to MAIL", func(p *peer) { group(p); p.say("354 go"); p.wait() }, `Transient "MAIL" 451 a@test b@test!`, "unexpected reply: 354", time.Second},
-	{"354 to RCPT", func(p *peer) { group(p); p.say("250 ok", "354 go"); p.wait() }, `Transient "RCPT" 451 a@test b@test!`, "unexpected reply: 354", time.Second},
+	{"354 to MAIL", func(p *peer) { group(p); p.say("354 go"); p.wait() }, `Transient "MAIL FROM" 451 a@test b@test!`, "unexpected reply: 354", time.Second},
+	{"354 to RCPT", func(p *peer) { group(p); p.say("250 ok", "354 go"); p.wait() }, `Transient "RCPT TO" 451 a@test b@test!`, "unexpected reply: 354", time.Second},
 	{"250 instead of 354", func(p *peer) { group(p); p.say("250 ok", "250 ok", "250 ok", "250 ok"); p.wait() }, `Transient "DATA" 451 a@test b@test!`, "unexpected reply: 250", time.Second},
 	{"354 instead of the end", func(p *peer) {
 		group(p)
@@ -196,15 +196,15 @@ var hostileInMail = []struct {
 		if b, err := p.in.ReadByte(); err != io.EOF {
 			panic("the client went on with " + string(b))
 		}
-	}, `Permanent "RCPT" 550 a@test; Permanent "RCPT" 550 b@test!`, "no a", time.Second},
+	}, `Permanent "RCPT TO" 550 a@test; Permanent "RCPT TO" 550 b@test!`, "no a", time.Second},
 	{"354 after refused MAIL", func(p *peer) {
 		group(p)
 		p.say("550 5.7.1 not you", "503 x", "503 x", "354 go")
 		if b, err := p.in.ReadByte(); err != io.EOF {
 			panic("the client went on with " + string(b))
 		}
-	}, `Permanent "MAIL" 550 a@test b@test!`, "not you", time.Second},
-	{"garbage at MAIL", func(p *peer) { group(p); p.say("\x00\xff"); p.wait() }, `Transient "MAIL" 451 a@test b@test!`, `bad reply "\x00\xff"`, time.Second},
+	}, `Permanent "MAIL FROM" 550 a@test b@test!`, "not you", time.Second},
+	{"garbage at MAIL", func(p *peer) { group(p); p.say("\x00\xff"); p.wait() }, `Transient "MAIL FROM" 451 a@test b@test!`, `bad reply "\x00\xff"`, time.Second},
 	{"endless reply at the end", func(p *peer) {
 		group(p)
 		p.say("250 ok", "250 ok", "250 ok", "354 go")
@@ -222,12 +222,12 @@ var hostileInMail = []struct {
 		p.text()
 		p.say("250 2.0.0 done")
 		p.wait()
-	}, `Transient "RCPT" 452 a@test; Delivered "." 250 b@test`, "too many", time.Second},
+	}, `Transient "RCPT TO" 452 a@test; Delivered "." 250 b@test`, "too many", time.Second},
 	{"552 and 550", func(p *peer) {
 		group(p)
 		p.say("250 ok", "552 5.5.3 too many", "550 5.1.1 no", "503 5.5.1 no recipients")
 		p.wait()
-	}, `Transient "RCPT" 552 a@test; Permanent "RCPT" 550 b@test`, "too many", time.Second},
+	}, `Transient "RCPT TO" 552 a@test; Permanent "RCPT TO" 550 b@test`, "too many", time.Second},
 	{"552 at the end", func(p *peer) {
 		group(p)
 		p.say("250 ok", "250 ok", "250 ok", "354 go")
@@ -236,7 +236,7 @@ var hostileInMail = []struct {
 		p.wait()
 	}, `Permanent "." 552 a@test b@test`, "too big", time.Second},
 	{"DATA refused", func(p *peer) { group(p); p.say("250 ok", "250 ok", "250 ok", "451 4.3.0 disk"); p.wait() }, `Transient "DATA" 451 a@test b@test`, "disk", time.Second},
-	{"MAIL refused", func(p *peer) { group(p); p.say("451 4.7.1 greylisted", "503 x", "503 x", "503 x"); p.wait() }, `Transient "MAIL" 451 a@test b@test`, "greylisted", time.Second},
+	{"MAIL refused", func(p *peer) { group(p); p.say("451 4.7.1 greylisted", "503 x", "503 x", "503 x"); p.wait() }, `Transient "MAIL FROM" 451 a@test b@test`, "greylisted", time.Second},
 	{"multi-line end", func(p *peer) {
 		group(p)
 		p.say("250-2.1.0 ok", "250 2.1.0 ok", "250 ok", "250 ok", "354-x", "354 go")
@@ -303,9 +303,9 @@ func TestStepByStep(t *testing.T) {
 		s := mustOpen(t, d, testPlan())
 		m := testMessage("a@test", "b@test")
 		want := []string{
-			`Permanent "RCPT" 550 b@test; Delivered "." 250 a@test`,
-			`Transient "MAIL" 450 a@test b@test`,
-			`Permanent "RCPT" 550 a@test; Permanent "RCPT" 550 b@test`,
+			`Permanent "RCPT TO" 550 b@test; Delivered "." 250 a@test`,
+			`Transient "MAIL FROM" 450 a@test b@test`,
+			`Permanent "RCPT TO" 550 a@test; Permanent "RCPT TO" 550 b@test`,
 		}
 		for _, w := range want {
 			res := s.Deliver(t.Context(), m)

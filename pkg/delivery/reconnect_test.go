@@ -12,7 +12,7 @@ import (
 func TestReconnectStrategies(t *testing.T) {
 	lose := func(p *peer) { p.hello("PIPELINING"); p.hear(); p.Close() }
 	keep := func(p *peer) { p.hello("PIPELINING"); p.take(false); p.take(true); p.wait() }
-	lost, kept := `Transient "MAIL" 451 a@test`, `Delivered "." 250 a@test`
+	lost, kept := `Transient "MAIL FROM" 451 a@test`, `Delivered "." 250 a@test`
 	for _, c := range []struct {
 		strategy egress.ReconnectStrategy
 		tryNext  bool
@@ -73,7 +73,7 @@ func TestTryNextHostTakesTheRest(t *testing.T) {
 		m := testMessage("a@test", "b@test")
 		res := s.Deliver(t.Context(), m)
 		onceEach(t, m, res)
-		if got := outcomes(m, res); got != `Permanent "RCPT" 550 a@test; Delivered "." 250 b@test` || heard[1] != "RCPT TO:<b@test>" {
+		if got := outcomes(m, res); got != `Permanent "RCPT TO" 550 a@test; Delivered "." 250 b@test` || heard[1] != "RCPT TO:<b@test>" {
 			t.Errorf("got %s after %v", got, heard)
 		}
 		s.Close()
@@ -98,7 +98,7 @@ func TestBatchLosesConnection(t *testing.T) {
 		m := testMessage("a@test", "b@test", "c@test")
 		res := s.Deliver(t.Context(), m)
 		onceEach(t, m, res)
-		if got := outcomes(m, res); got != `Permanent "RCPT" 550 a@test; Permanent "RCPT" 550 b@test; Transient "" 451 c@test!` {
+		if got := outcomes(m, res); got != `Permanent "RCPT TO" 550 a@test; Permanent "RCPT TO" 550 b@test; Transient "" 451 c@test!` {
 			t.Errorf("got %s", got)
 		}
 		s.Close()

@@ -108,6 +108,7 @@ func internal(code int, enhanced, text string) smtp.Reply {
 
 func (s *session) attempt(v verdict, to []mail.Address) message.Attempt {
 	a := message.Attempt{Outcome: v.outcome, Recipients: to, Response: v.reply, Route: s.route}
+	a.Response.Command = spelled(v.reply.Command)
 	if v.outcome == message.Transient {
 		a.Reason = message.LoggedTransientFailure
 		if v.reply.Command == "RCPT" && (v.reply.Code == 452 || v.reply.Code == 552) {
@@ -115,6 +116,17 @@ func (s *session) attempt(v verdict, to []mail.Address) message.Attempt {
 		}
 	}
 	return a
+}
+
+// spelled is a command as KumoMTA's log records name it.
+func spelled(verb string) string {
+	switch verb {
+	case "MAIL":
+		return "MAIL FROM"
+	case "RCPT":
+		return "RCPT TO"
+	}
+	return verb
 }
 
 // mailParams decides the parameters of MAIL, or that m cannot go to this peer at all (RFC 6152 3, RFC 6531 3.5).
