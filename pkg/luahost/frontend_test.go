@@ -10,7 +10,7 @@ func TestLoadErrorsNameFileAndLine(t *testing.T) {
 	cases := map[string]struct{ src, want string }{
 		"syntax":            {"local x = 1\nlocal y = = 2\n", "init.lua:2: syntax error near '='"},
 		"eof":               {"if true then\n\n", "init.lua:1: syntax error near <eof>"},
-		"runtime":           {"\n\nnope()\n", "init.lua:3: attempt to call a non-function object"},
+		"runtime":           {"\n\nnope()\n", "init.lua:3: attempt to call 'nope', which is not a function; kumo-lua(7) lists the functions that there are"},
 		"error call":        {"\nerror 'boom'\n", "init.lua:2: boom"},
 		"unfinished string": {"\nlocal s = 'abc\n", "init.lua:2: unfinished string"},
 		"bad hex escape":    {`x = "\xZZ"`, `init.lua:1: hexadecimal digits expected after \x`},

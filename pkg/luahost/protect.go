@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	lua "github.com/yuin/gopher-lua"
+
+	"kumo/pkg/option"
 )
 
 // gopher-lua's own protected calls have two faults that policies would meet. An error that pcall catches detaches the
@@ -154,6 +156,9 @@ func keepError(l *lua.LState) int {
 func outermost(l *lua.LState) int {
 	s := From(l)
 	s.trace = ""
+	if msg, ok := l.Get(1).(lua.LString); ok && strings.HasSuffix(string(msg), notCallable) {
+		l.Replace(1, lua.LString(s.nameCallee(l, string(msg))))
+	}
 	if ud, ok := l.Get(1).(*lua.LUserData); !ok || !isRaised(ud) {
 		s.trace = traceback(l, 1)
 	}
@@ -163,6 +168,42 @@ func outermost(l *lua.LState) int {
 	l.Panic = hook
 	l.SetTop(1)
 	return 1
+}
+
+// notCallable is how gopher-lua ends the error of a call of something that is no function: it does not say of what.
+const notCallable = "attempt to call a non-function object"
+
+// nameCallee says what was called. The error handler's own frame stands where that of the callee would have stood, so
+// its name is the callee's.
+func (s *State) nameCallee(l *lua.LState, msg string) string {
+	d, ok := l.GetStack(0)
+	if !ok {
+		return msg
+	}
+	if _, err := l.GetInfo("n", d, lua.LNil); err != nil || d.Name == "" || strings.ContainsAny(d.Name, "?<(") {
+		return msg
+	}
+	hint := "kumo-lua(7) lists the functions that there are"
+	if like := option.Suggest(d.Name, s.host.functions()); like != "" {
+		hint = "did you mean " + like + "?"
+	}
+	return strings.TrimSuffix(msg, notCallable) + "attempt to call '" + clip(d.Name, 60) + "', which is not a function; " + hint
+}
+
+// functions names what modules and types offer.
+func (h *Host) functions() []string {
+	var names []string
+	for _, m := range h.opt.Modules {
+		for i := range m.Funcs {
+			names = append(names, m.Funcs[i].Name)
+		}
+	}
+	for _, t := range h.opt.Types {
+		for i := range t.Methods {
+			names = append(names, t.Methods[i].Name)
+		}
+	}
+	return names
 }
 
 func isRaised(ud *lua.LUserData) bool {

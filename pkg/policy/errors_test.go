@@ -19,7 +19,7 @@ func TestStartErrors(t *testing.T) {
 	cases := map[string]struct{ src, want string }{
 		"syntax":                 {"\nlocal = 1", "init.lua:2: syntax error near '='"},
 		"top level":              {"\nerror 'boom'", "init.lua:2: boom"},
-		"failing init":           {inInit("local x = nil; x()"), "init: init.lua:2: attempt to call a non-function object"},
+		"failing init":           {inInit("local x = nil; x()"), "init: init.lua:2: attempt to call 'x', which is not a function"},
 		"failing pre_init":       {"kumo.on('pre_init', function() error 'early' end)", "pre_init: init.lua:1: early"},
 		"no spools":              {inInit(""), "no spools have been defined: call kumo.define_spool { name = 'data', path = … }"},
 		"no init":                {"", "no spools have been defined"},
@@ -48,7 +48,9 @@ func TestStartErrors(t *testing.T) {
 		"reject at start":        {inInit("kumo.reject(500, 'x')"), "init: init.lua:2: 500 x"},
 		"http refused":           {inInit("kumo.start_http_listener { listen = 'bad' }"), "init: init.lua:2: the node says no"},
 		"endless init":           {inInit("while true do end"), "init: init.lua:2: the handler ran too long and was stopped"},
-		"unknown function":       {inInit("kumo.defin_spool {}"), "init: init.lua:2: attempt to call a non-function object"},
+		"unknown function":       {inInit("kumo.defin_spool {}"), "init: init.lua:2: attempt to call 'defin_spool', which is not a function; did you mean define_spool?"},
+		"function of later":      {inInit("return kumo.configure_bounce_classifier { files = {} }"), "init: init.lua:2: attempt to call 'configure_bounce_classifier', which is not a function; kumo-lua(7) lists the functions that there are"},
+		"call without a name":    {inInit("local t = {} t[1]()"), "init: init.lua:2: attempt to call a non-function object"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
