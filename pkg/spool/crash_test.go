@@ -289,9 +289,9 @@ func TestEveryOperationFails(t *testing.T) {
 		{Err: syscall.ENOSPC, Forever: true, Only: "create"},
 	}
 	for i, f := range faults {
-		step := 3 // the faults take turns, so that each operation is hit by several
+		step := 5 // the faults take turns, so that each operation is hit by several
 		if testing.Short() {
-			step = 9
+			step = 20
 		}
 		for n := 1 + i%step; n <= total; n += step {
 			f.At = n
@@ -369,7 +369,7 @@ func TestOrdersUnderPowerCuts(t *testing.T) {
 	for n := 1; n <= total; n++ {
 		synctest.Test(t, func(t *testing.T) {
 			for _, keep := range []int{-1, 0, 30, 60, 90, 100} {
-				for second := 3 + n%4; second < 40; second += stride(5) * 4 {
+				for second := 3 + n%8; second < 40; second += stride(3) * 8 {
 					ordersCut(t, n, second, keep)
 				}
 			}
