@@ -26,6 +26,9 @@ func run(c *cli.Console, args []string) int {
 	root.SetErr(c.Err)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	// After the first signal the next one ends the process where it stands: a verb may be deep in something that
+	// cannot be interrupted. (serve has its own second signal.)
+	context.AfterFunc(ctx, stop)
 	err := root.ExecuteContext(ctx)
 	if err != nil && ctx.Err() != nil && !errors.As(err, new(*cli.Exit)) {
 		err = cli.Errorf(cli.CodeInterrupted, "interrupted")
