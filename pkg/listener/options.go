@@ -1,6 +1,9 @@
 package listener
 
 import (
+	"fmt"
+	"net"
+	"strconv"
 	"strings"
 	"time"
 
@@ -64,6 +67,8 @@ type Options struct {
 // Check refuses what a session could not work with.
 func (o *Options) Check() error {
 	switch {
+	case !validListen(o.Listen):
+		return bad("listen", fmt.Sprintf("invalid value: %q, expected an address and a port from 0 to 65535, such as 0.0.0.0:25 or [::]:25", o.Listen))
 	case o.ClientTimeout <= 0:
 		return bad("client_timeout", "invalid value: 0, expected a duration above zero")
 	case o.DataProcessingTimeout <= 0:
@@ -91,6 +96,16 @@ func fromHere(s option.Secret, name string) error {
 		return nil
 	}
 	return bad(name, "invalid value: "+string(s.Kind)+" key source, expected a path or {key_data=...}")
+}
+
+// validListen reports host:port with a port that is a number. Whether the address is ours shows when it is bound.
+func validListen(s string) bool {
+	_, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return false
+	}
+	_, err = strconv.ParseUint(port, 10, 16)
+	return err == nil
 }
 
 // printable reports text that can stand in a reply line.

@@ -55,6 +55,9 @@ func TestOptions(t *testing.T) {
 		want string
 	}{
 		{"client_timeout", int64(0), "client_timeout"},
+		{"listen", "127.0.0.1:99999", "listen"},
+		{"listen", "127.0.0.1", "listen"},
+		{"listen", "::1:25", "listen"},
 		{"banner", "x\r\n250 y", "banner"},
 		{"hostname", "a b", "hostname"},
 		{"trace_headers", map[string]any{"header_name": "X Y"}, "header_name"},
