@@ -54,9 +54,13 @@ func optionNames(fields []option.Field) map[string]bool {
 	return names
 }
 
-// resolverNames leaves the name of the inner table out, as KumoMTA's manual does.
+// resolverNames leaves the name of the inner table out, as KumoMTA's manual does. A name server has two forms; the
+// table's fields are named here.
 func resolverNames() map[string]bool {
 	names := map[string]bool{}
+	for n := range optionNames(option.SchemaOf[dns.NameServer]().Fields()) {
+		names["name_servers."+n] = true
+	}
 	for n := range optionNames(option.SchemaOf[dns.ResolverOptions]().Fields()) {
 		names[strings.TrimPrefix(n, "options.")] = true
 	}
