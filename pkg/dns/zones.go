@@ -83,11 +83,11 @@ func (z *zones) ask(_ context.Context, name string, qtype uint16) (*dns.Msg, err
 		found := false
 		for _, rr := range rrs {
 			rr = withOwner(rr, name)
-			switch t := rr.Header().Rrtype; {
-			case t == qtype:
+			switch rr.Header().Rrtype {
+			case qtype:
 				msg.Answer = append(msg.Answer, rr)
 				found = true
-			case t == dns.TypeCNAME:
+			case dns.TypeCNAME:
 				msg.Answer = append(msg.Answer, rr)
 				next = dns.CanonicalName(rr.(*dns.CNAME).Target)
 			}

@@ -186,7 +186,8 @@ func TestMetaFreeze(t *testing.T) {
 	if first.String("hostname") != "a" || second.String("hostname") != "b" {
 		t.Errorf("got %q and %q: a base that changes must not change what stands on it", first.String("hostname"), second.String("hostname"))
 	}
-	if conn.Freeze() != conn.Freeze() || conn.Freeze().Freeze() != conn.Freeze() {
+	once := conn.Freeze()
+	if again := conn.Freeze(); again != once || again.Freeze() != once {
 		t.Error("freezing unchanged metadata makes a new view")
 	}
 	defer func() {

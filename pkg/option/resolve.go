@@ -279,7 +279,7 @@ func (f *field) decode(dst reflect.Value, v any) *Error {
 		return nil
 	}
 	if f.hidden {
-		e.redact()
+		e = e.redact()
 	}
 	if e.Option == "" && strings.HasPrefix(e.Msg, "invalid type: ") {
 		e.Msg += " for `" + f.name + "`"
