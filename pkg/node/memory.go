@@ -39,8 +39,10 @@ func (m *memory) refresh() {
 func (m *memory) headroom() int64 { return max(0, m.soft-m.used.Load()) }
 
 func memoryLimit() int64 {
-	if n := cgroupLimit(); n > 0 {
-		return n
+	if groups, err := os.ReadFile("/proc/self/cgroup"); err == nil {
+		if n := cgroupLimit(groups, "/sys/fs/cgroup"); n > 0 {
+			return n
+		}
 	}
 	var l unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_AS, &l) == nil && l.Cur < 1<<62 {
@@ -49,35 +51,46 @@ func memoryLimit() int64 {
 	return ram()
 }
 
-// cgroupLimit looks for memory.max (version 2) and memory.limit_in_bytes (version 1) of this process's groups.
-func cgroupLimit() int64 {
-	b, err := os.ReadFile("/proc/self/cgroup")
-	if err != nil {
-		return 0
-	}
+// cgroupLimit is the least memory.max (version 2) or memory.limit_in_bytes (version 1) of this process's groups and
+// of those around them, 0 without one. groups is /proc/self/cgroup, root where the groups are mounted. In a container
+// the paths in groups may be those of the host: then only the root is there, and is the container's own group.
+func cgroupLimit(groups []byte, root string) int64 {
 	total := ram()
 	var least int64
-	for line := range strings.Lines(string(b)) {
+	for line := range strings.Lines(string(groups)) {
 		part := strings.SplitN(strings.TrimSpace(line), ":", 3)
 		if len(part) != 3 {
 			continue
 		}
-		file := filepath.Join("/sys/fs/cgroup", part[2], "memory.max")
+		mount, file := root, "memory.max"
 		if strings.Contains(part[1], "memory") {
-			file = filepath.Join("/sys/fs/cgroup/memory", part[2], "memory.limit_in_bytes")
+			mount, file = filepath.Join(root, "memory"), "memory.limit_in_bytes"
 		} else if part[1] != "" {
 			continue
 		}
-		v, err := os.ReadFile(file)
-		if err != nil {
-			continue
-		}
-		n, err := strconv.ParseInt(strings.TrimSpace(string(v)), 10, 64)
-		if err == nil && n > 0 && n < total && (least == 0 || n < least) {
-			least = n
+		for dir := filepath.Clean("/" + part[2]); ; dir = filepath.Dir(dir) {
+			if n := readLimit(filepath.Join(mount, dir, file)); n > 0 && n < total && (least == 0 || n < least) {
+				least = n
+			}
+			if dir == "/" {
+				break
+			}
 		}
 	}
 	return least
+}
+
+// readLimit is the number in a file, 0 when there is none ("max").
+func readLimit(file string) int64 {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return 0
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 func ram() int64 {

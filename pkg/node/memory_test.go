@@ -1,0 +1,39 @@
+package node
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func TestCgroupLimit(t *testing.T) {
+	const mib = 1 << 20
+	tests := map[string]struct {
+		groups string
+		files  map[string]string
+		want   int64
+	}{
+		"none":                    {"0::/\n", nil, 0},
+		"version 2":               {"0::/mail\n", map[string]string{"mail/memory.max": "67108864\n"}, 64 * mib},
+		"of the group around":     {"0::/mail/kumo\n", map[string]string{"mail/kumo/memory.max": "max\n", "mail/memory.max": "33554432\n"}, 32 * mib},
+		"the least counts":        {"0::/mail/kumo\n", map[string]string{"mail/kumo/memory.max": "16777216\n", "mail/memory.max": "33554432\n"}, 16 * mib},
+		"container, version 2":    {"0::/docker/1234\n", map[string]string{"memory.max": "67108864\n"}, 64 * mib},
+		"container, version 1":    {"5:cpu:/x\n4:memory:/docker/1234\n0::/\n", map[string]string{"memory/memory.limit_in_bytes": "67108864\n"}, 64 * mib},
+		"version 1 with no limit": {"4:memory:/\n", map[string]string{"memory/memory.limit_in_bytes": "9223372036854771712\n"}, 0},
+		"nonsense":                {"x\n0::\n", map[string]string{"memory.max": "lots\n"}, 0},
+	}
+	for name, tt := range tests {
+		root := t.TempDir()
+		for file, text := range tt.files {
+			if err := os.MkdirAll(filepath.Dir(filepath.Join(root, file)), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(root, file), []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := cgroupLimit([]byte(tt.groups), root); got != tt.want {
+			t.Errorf("%s: %d, want %d", name, got, tt.want)
+		}
+	}
+}
