@@ -8,7 +8,7 @@ import _ "embed"
 //go:embed default.lua
 var Default string
 
-// Sink is a policy that takes all mail from this machine and drops it, with a log record for each.
+// Sink is a policy that takes all mail from this machine and drops it.
 //
 //go:embed sink.lua
 var Sink string

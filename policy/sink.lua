@@ -15,7 +15,7 @@ kumo.on('init', function()
   kumo.define_spool { name = 'data', path = dir .. '/spool/data' }
   kumo.define_spool { name = 'meta', path = dir .. '/spool/meta' }
 
-  -- A short segment keeps the log of a demonstration easy to read.
+  -- Dropped mail leaves no record here; refused mail does.
   kumo.configure_local_logs {
     log_dir = dir .. '/logs',
     headers = { 'Subject', 'Message-ID' },
