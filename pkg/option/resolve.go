@@ -333,10 +333,15 @@ func (f *field) encode(v reflect.Value) any {
 	if f.hasDefault || f.required {
 		return f.codec.encodeSet(v)
 	}
-	if f.codec.encode == nil {
+	if f.codec.encode == nil || unsetNumber(v) {
 		return nil
 	}
 	return f.codec.encode(v)
+}
+
+// unsetNumber tells a number or duration of 0 where no default says what 0 means: nobody set it.
+func unsetNumber(v reflect.Value) bool {
+	return (v.CanInt() || v.CanUint() || v.CanFloat()) && v.IsZero()
 }
 
 // Export is the table that a user would write for v, with every option that has a value: what a policy sees when it

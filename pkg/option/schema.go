@@ -168,10 +168,7 @@ func (f *field) setDefault() error {
 
 // emptyRaw is what a user would write for a field without a default: its zero value, or nil where zero means unset.
 func (f *field) emptyRaw() any {
-	if f.codec.encode == nil {
-		return nil
-	}
-	return f.codec.encode(reflect.Zero(f.typ))
+	return f.encode(reflect.Zero(f.typ))
 }
 
 // fill sets the defaults in v, a zero struct of the type.

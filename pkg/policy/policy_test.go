@@ -132,6 +132,25 @@ print(ok, err:match 'deserialize error: (invalid type: string "x", expected an i
 	}
 }
 
+// What was made can be copied by pairs, changed and made again; what nobody set is nil, not 0.
+func TestMadeObjectsCanBeMadeAgain(t *testing.T) {
+	var out bytes.Buffer
+	load(t, `
+for _, make in ipairs { 'make_egress_source', 'make_egress_pool', 'make_egress_path', 'make_queue_config', 'make_listener_domain' } do
+  local least = { make_egress_source = { name = 'a' }, make_egress_pool = { name = 'a', entries = {} } }
+  local copy = {}
+  for k, v in pairs(kumo[make](least[make] or {})) do copy[k] = v end
+  print(make, pcall(kumo[make], copy))
+end
+print(kumo.make_egress_source { name = 'a' }.remote_port, kumo.make_egress_path {}.remember_broken_tls, kumo.make_queue_config {}.max_retry_interval)
+`, func(o *Options) { o.Print = &out })
+	want := "make_egress_source\ttrue\tmake_egress_source\nmake_egress_pool\ttrue\tmake_egress_pool\nmake_egress_path\ttrue\tmake_egress_path\n" +
+		"make_queue_config\ttrue\tmake_queue_config\nmake_listener_domain\ttrue\tmake_listener_domain\nnil\tnil\tnil\n"
+	if out.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", &out, want)
+	}
+}
+
 func TestQueueConfigArguments(t *testing.T) {
 	var out bytes.Buffer
 	p := load(t, "kumo.on('get_queue_config', function(...) print(select('#', ...), ...) end)", func(o *Options) { o.Print = &out })
