@@ -49,7 +49,7 @@ func (c *scripted) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (c *scripted) Close() error { return nil }
+func (c *scripted) Close() error        { return nil }
 func (c *scripted) LocalAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 25} }
 
 func (c *scripted) RemoteAddr() net.Addr             { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 9} }
