@@ -43,7 +43,12 @@ spool; 130 aborted by a second signal.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			opts := node.Options{Policy: policy, User: user, Version: version, Log: diagnostics(c)}
+			opts := node.Options{Policy: policy, User: user, Version: version}
+			if !validate && !script {
+				defer setAside(c)()
+				opts.Print = c.Err
+			}
+			opts.Log = diagnostics(c)
 			switch {
 			case validate && script:
 				return cli.Usagef("--validate and --script cannot go together")
@@ -67,6 +72,15 @@ spool; 130 aborted by a second signal.`,
 	cmd.Flags().BoolVar(&script, "script", false, "run the policy's main event with the arguments after --, then exit")
 	_ = cmd.MarkFlagFilename("policy", "lua")
 	return cmd
+}
+
+// setAside makes the daemon independent of who reads its stderr: a full pipe delays nothing, and a closed one does not
+// end the process, as SIGPIPE would. The function that it returns waits for what is still to be written.
+func setAside(c *cli.Console) func() {
+	signal.Ignore(syscall.SIGPIPE)
+	aside := cli.NewAside(c.Err)
+	c.Err = aside
+	return func() { _ = aside.Close() }
 }
 
 // diagnostics is the daemon's log on stderr, unbuffered. KUMOD_LOG sets its level.
