@@ -67,6 +67,9 @@ func packages(t *testing.T) []pack {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if !slices.ContainsFunc(all, func(p pack) bool { return p.room() == "queue" && len(p.Imports) > 0 }) {
+		t.Fatalf("go list names %d packages and not the rooms: nothing would be checked", len(all))
+	}
 	return all
 }
 
@@ -109,6 +112,9 @@ func sources(t *testing.T) []source {
 	all, err := parsed()
 	if err != nil {
 		t.Fatal(err)
+	}
+	if len(all) < 100 {
+		t.Fatalf("%d Go files were found: nothing would be checked", len(all))
 	}
 	return all
 }
