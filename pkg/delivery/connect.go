@@ -2,8 +2,6 @@ package delivery
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -162,7 +160,7 @@ func (s *session) greet(ctx context.Context, t egress.Target, useTLS bool) error
 		PeerAddr:  t.Addr.Addr(),
 		LocalAddr: localAddr(nc),
 		TLS:       c.TLS,
-		SessionID: newSessionID(),
+		SessionID: message.NewSessionID(),
 	}
 	return nil
 }
@@ -222,14 +220,4 @@ func localAddr(nc net.Conn) netip.AddrPort {
 		return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 	}
 	return netip.AddrPort{}
-}
-
-// newSessionID makes a version 4 UUID (RFC 9562 5.4) in its usual form.
-func newSessionID() string {
-	var u [16]byte
-	_, _ = rand.Read(u[:]) // never fails
-	u[6] = u[6]&0x0f | 0x40
-	u[8] = u[8]&0x3f | 0x80
-	h := hex.EncodeToString(u[:])
-	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
 }

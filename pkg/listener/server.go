@@ -2,9 +2,7 @@ package listener
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/tls"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -195,7 +193,7 @@ func (s *Server) gate() *smtp.Error {
 func (s *Server) newSession(ctx context.Context, conn net.Conn) *session {
 	ss := &session{
 		wire: newWire(conn, s.Options.ClientTimeout, s.pool),
-		srv:  s, opts: &s.Options, ctx: ctx, id: newUUID(),
+		srv:  s, opts: &s.Options, ctx: ctx, id: message.NewSessionID(),
 		peer: addrPort(conn.RemoteAddr()), local: addrPort(conn.LocalAddr()),
 	}
 	ss.relayHost = s.Options.RelayHosts.Contains(ss.peer.Addr())
@@ -211,20 +209,4 @@ func addrPort(a net.Addr) netip.AddrPort {
 	}
 	ap := t.AddrPort()
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
-}
-
-// newUUID is a random UUID (RFC 9562 5.4), the session_id of records.
-func newUUID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:])
-	b[6] = b[6]&0x0f | 0x40
-	b[8] = b[8]&0x3f | 0x80
-	var t [36]byte
-	hex.Encode(t[:8], b[:4])
-	hex.Encode(t[9:13], b[4:6])
-	hex.Encode(t[14:18], b[6:8])
-	hex.Encode(t[19:23], b[8:10])
-	hex.Encode(t[24:], b[10:])
-	t[8], t[13], t[18], t[23] = '-', '-', '-', '-'
-	return string(t[:])
 }

@@ -169,17 +169,9 @@ func (s *session) shake(conn *tls.Conn) error {
 
 // secure goes on under TLS as if the session began now.
 func (s *session) secure(conn *tls.Conn) {
-	state := conn.ConnectionState()
 	s.conn = conn
-	s.tls = tlsInfo(state)
+	s.tls = smtp.NewTLSInfo(conn.ConnectionState())
 	s.reset()
 	s.ehlo = ""
 	s.describe()
-}
-
-func tlsInfo(state tls.ConnectionState) *smtp.TLSInfo {
-	return &smtp.TLSInfo{
-		Cipher:          tls.CipherSuiteName(state.CipherSuite),
-		ProtocolVersion: strings.Replace(tls.VersionName(state.Version), "TLS ", "TLSv", 1),
-	}
 }

@@ -95,3 +95,19 @@ func (s *IDSource) Next() ID {
 	copy(id[8:], s.tail[:])
 	return id
 }
+
+// NewSessionID makes a random UUID (version 4, RFC 9562 5.4) in its usual form: the session_id of records.
+func NewSessionID() string {
+	var u [16]byte
+	_, _ = rand.Read(u[:]) // never fails
+	u[6] = u[6]&0x0f | 0x40
+	u[8] = u[8]&0x3f | 0x80
+	var t [36]byte
+	hex.Encode(t[:8], u[:4])
+	hex.Encode(t[9:13], u[4:6])
+	hex.Encode(t[14:18], u[6:8])
+	hex.Encode(t[19:23], u[8:10])
+	hex.Encode(t[24:], u[10:])
+	t[8], t[13], t[18], t[23] = '-', '-', '-', '-'
+	return string(t[:])
+}

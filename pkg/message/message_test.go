@@ -3,6 +3,7 @@ package message
 import (
 	"encoding/json"
 	"errors"
+	"regexp"
 	"testing"
 	"time"
 
@@ -196,4 +197,16 @@ func TestMetaFreeze(t *testing.T) {
 		}
 	}()
 	conn.Freeze().Set("x", 1)
+}
+
+func TestSessionIDs(t *testing.T) {
+	form := regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
+	seen := map[string]bool{}
+	for range 1000 {
+		id := NewSessionID()
+		if !form.MatchString(id) || seen[id] {
+			t.Fatalf("session id %s: want a version 4 UUID of its own", id)
+		}
+		seen[id] = true
+	}
 }
