@@ -91,11 +91,16 @@ func (s *session) bdat() {
 // unknown answers everything else. AUTH, XCLIENT, ETRN and so on are among it: what is not offered is not there.
 func (s *session) unknown(line []byte) {
 	if isHTTP(line) {
-		s.syntax(554, "5.5.1", "this is an SMTP service")
-		s.farewell, s.impolite = true, true
+		s.http()
 		return
 	}
 	s.syntax(502, "5.5.1", "command unrecognized or not offered")
+}
+
+// http ends the session of a browser.
+func (s *session) http() {
+	s.syntax(554, "5.5.1", "this is an SMTP service")
+	s.farewell, s.impolite = true, true
 }
 
 // isHTTP recognizes the request line of a browser that was led here (and whose body would be read as commands).

@@ -22,6 +22,7 @@ const (
 	denyTime   = time.Second            // how long writing the 421 of a refused connection may take
 	minBackoff = 5 * time.Millisecond   // first pause after an accept error, doubled up to
 	maxBackoff = 500 * time.Millisecond // this
+	tellAgain  = 10 * time.Second       // between two complaints about accept errors
 )
 
 // Server runs the sessions of one listener. Its zero value is of no use; see New.
@@ -100,6 +101,7 @@ func (s *Server) Serve(ctx, abort context.Context, ln net.Listener) error {
 // acceptAll takes connections until ln is closed. Other errors (no descriptors left, say) are waited out.
 func (s *Server) acceptAll(ctx, abort context.Context, ln net.Listener) error {
 	pause := time.Duration(0)
+	var told time.Time
 	for {
 		conn, err := ln.Accept()
 		switch {
@@ -110,7 +112,8 @@ func (s *Server) acceptAll(ctx, abort context.Context, ln net.Listener) error {
 		case ctx.Err() != nil, errors.Is(err, net.ErrClosed):
 			return fmt.Errorf("accept on %s: %w", ln.Addr(), err)
 		}
-		if pause == 0 {
+		if now := time.Now(); now.Sub(told) >= tellAgain {
+			told = now
 			s.log.Error("smtp listener cannot accept, trying again", "listen", ln.Addr().String(), "error", err)
 		}
 		pause = min(max(2*pause, minBackoff), maxBackoff)

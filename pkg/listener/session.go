@@ -124,6 +124,10 @@ func (s *session) badLine(wrong problem) {
 	s.errors++
 	switch wrong {
 	case lineTooLong:
+		if isHTTP(s.command) {
+			s.http()
+			return
+		}
 		s.command = nil
 		s.refuse(smtp.NewReply(500, "5.2.3", "line too long"), "")
 	case lineNotUTF8:

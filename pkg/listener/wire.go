@@ -157,8 +157,8 @@ func (c *wire) grow() {
 }
 
 // line is the next command line without its CRLF, valid until the next call. A line that cannot be good is
-// reported as soon as that is known, and the next call skips what is left of it: only CRLF ends a command, so
-// that two servers can never see different commands in the same bytes.
+// reported as soon as that is known, with its begin if it is too long, and the next call skips what is left of it:
+// only CRLF ends a command, so that two servers can never see different commands in the same bytes.
 func (c *wire) line() ([]byte, problem, error) {
 	deadline := time.Now().Add(c.timeout)
 	if c.skipping {
@@ -180,13 +180,13 @@ func (c *wire) line() ([]byte, problem, error) {
 			}
 			c.r += i + 1
 			if i+1 > maxLine {
-				return nil, lineTooLong, nil
+				return have[:maxLine], lineTooLong, nil
 			}
 			return have[:i-1], judge(have[:i-1]), nil
 		}
 		if seen = len(have); seen >= maxLine {
 			c.skipping = true
-			return nil, lineTooLong, nil
+			return have[:maxLine], lineTooLong, nil
 		}
 		c.release()
 		if err := c.fill(deadline, cutIdle); err != nil {
