@@ -212,7 +212,8 @@ func metricsPage() *page {
 	p := newPage("kumo-metrics", 7, "what GET /metrics shows")
 	p.section1("DESCRIPTION")
 	p.text(`An HTTP listener, see kumo-http-listener(5), shows these metrics in the text format of Prometheus to the peers that it
-trusts. Names and labels are KumoMTA's. A metric has no series before there is something to count.`)
+trusts. Names and labels are KumoMTA's; smtp_server_panics and total_messages_dropped are kumo's own. A metric has no
+series before there is something to count.`)
 	p.section1("METRICS")
 	for _, m := range node.Metrics() {
 		head := bold(m.Name)

@@ -431,3 +431,28 @@ func TestTracebackIsShort(t *testing.T) {
 		t.Fatalf("got %.200s… of %d bytes", err, len(fail.Traceback))
 	}
 }
+
+func TestCountSaysHowManyStatesLive(t *testing.T) {
+	h := newHost(t, "")
+	count := func(alive, spare int) {
+		t.Helper()
+		if a, s := h.Count(); a != alive || s != spare {
+			t.Errorf("alive %d, spare %d, want %d and %d", a, s, alive, spare)
+		}
+	}
+	count(1, 1)
+	a, err := h.Acquire(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := h.Acquire(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	count(2, 0)
+	h.Release(a)
+	count(2, 1)
+	b.broken = true
+	h.Release(b)
+	count(1, 1)
+}

@@ -113,6 +113,13 @@ func (p *pool) drain() []*State {
 	return all
 }
 
+// Count is how many States are alive, at work or not, and how many of them wait for work.
+func (h *Host) Count() (alive, spare int) {
+	h.pool.mu.Lock()
+	defer h.pool.mu.Unlock()
+	return h.pool.live, len(h.pool.idle)
+}
+
 // Acquire borrows a State for one call. ctx bounds the wait, the policy's top level if a new State is made, and the
 // call itself.
 func (h *Host) Acquire(ctx context.Context) (*State, error) {

@@ -21,6 +21,6 @@ func Metrics() []metric.Info {
 	intake.NewMetrics(reg)
 	queue.NewMetrics(reg)
 	ready.NewMetrics(reg)
-	measure(reg, nil, nil)
+	measure(reg, nil, nil, nil)
 	return reg.List()
 }

@@ -5,8 +5,19 @@ import (
 	"kumo/pkg/spool"
 )
 
-// measure declares what only the node as a whole knows: memory and the spool's disk.
-func measure(reg *metric.Registry, m *memory, s *spool.Spool) {
+// contexts counts Lua contexts: alive, and those that wait for work.
+type contexts func() (alive, spare int)
+
+// measure declares what only the node as a whole knows: memory, Lua contexts and the spool's disk.
+func measure(reg *metric.Registry, m *memory, c contexts, s *spool.Spool) {
+	reg.GaugeFunc("lua_count", "Lua contexts that are alive, at work or waiting for work.", func() float64 {
+		alive, _ := c()
+		return float64(alive)
+	})
+	reg.GaugeFunc("lua_spare_count", "Lua contexts that wait for work.", func() float64 {
+		_, spare := c()
+		return float64(spare)
+	})
 	reg.GaugeFunc("memory_limit", "Bytes of memory above which no new mail is taken: 75 % of what the process may have.",
 		func() float64 { return float64(m.soft) })
 	reg.GaugeFunc("memory_usage", "Bytes of memory that the process uses.",

@@ -114,7 +114,7 @@ func (n *server) run(drain context.Context) error {
 	if n.rooms, err = connect(n.plan, s, n.journal, n.registry, n.Log); err != nil {
 		return n.leave(errors.Join(err, s.Close()))
 	}
-	measure(n.registry, n.gate.memory, s)
+	measure(n.registry, n.gate.memory, n.plan.policy.Contexts, s)
 	n.restore(s)
 	n.out.run("ready queues", n.rooms.ready.Run, failed)
 	n.flow.run("scheduled queues", n.rooms.queues.Run, failed)

@@ -77,6 +77,9 @@ func Load(ctx context.Context, opt Options) (*Policy, error) {
 // Close frees the Lua states that are not at work.
 func (p *Policy) Close() { p.host.Close() }
 
+// Contexts is how many Lua contexts are alive, at work or not, and how many of them wait for work.
+func (p *Policy) Contexts() (alive, spare int) { return p.host.Count() }
+
 // Epoch counts the configuration epochs, from 1. Answers asked with refresh_strategy Epoch are good until it changes.
 func (p *Policy) Epoch() uint64 { return p.epoch.Load() }
 
