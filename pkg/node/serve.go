@@ -180,7 +180,9 @@ func (n *server) bind(failed func(error)) error {
 	metrics := listener.NewMetrics(n.registry)
 	var open []net.Listener
 	var begin []func()
+	files := RaiseFiles()
 	for _, l := range n.plan.setup.ESMTP {
+		l.Value.MaxConnections = limitSeats(n.Log, l.Value.Listen, l.Value.MaxConnections, len(n.plan.setup.ESMTP), files)
 		srv, err := listener.New(listener.Parts{
 			Options: l.Value, Hooks: n.plan.policy, Intake: &n.intake, Recorder: n.journal,
 			Gate: n.gate.Ask, Metrics: metrics, Log: n.Log,
