@@ -48,13 +48,16 @@ dropped after a while, so that a global variable is no place to remember anythin
 
 The language is Lua 5.4 as far as policies use it: its string, table, math, utf8 and coroutine libraries, its escapes in
 strings, goto, and constants. Integer division and the bitwise operators are refused when the policy loads, with the line
-and what to write instead. Numbers are floating point throughout; whole ones print without a fraction.
+and what to write instead. Numbers are floating point throughout; whole ones print without a fraction. Not as in Lua 5.4:
+tonumber reads neither exponents nor hexadecimal fractions, string.format cuts the fraction off for %d and quotes for %q in
+its own way, and <close> is refused.
 
 A policy can read files and the environment, and nothing else outside: it cannot write files, start programs or end the
-process. A handler that runs too long is stopped with an error, also inside pcall.
+process. A handler that runs too long is stopped with an error, also inside pcall; one call of string.find, match, gsub or
+format runs to its end first, which takes minutes for the wrong pattern on a megabyte.
 
 require looks beside the policy, in /opt/kumomta/etc/policy and /opt/kumomta/share, and then among the modules that the
-program has built in.
+program has built in. The policy and what it requires are read once: a changed file counts after a restart.
 
 An error in a handler that a peer waits for is answered with 421 4.3.0, and a record of type Rejection has its text. To
 refuse mail on purpose, call kumo.reject.`

@@ -304,6 +304,17 @@ kumo.on('init', function() return a.text .. b .. c .. d .. tostring(pcall(requir
 	if got, _, err := fire(t, h, evInit); err != nil || got != "ABCDfalse" {
 		t.Fatalf("got %v, %v", got, err)
 	}
+	if err := os.Remove(filepath.Join(dir, "helper.lua")); err != nil {
+		t.Fatal(err)
+	}
+	first, err := h.Acquire(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, _, err := fire(t, h, evInit); err != nil || got != "ABCDfalse" {
+		t.Errorf("a State made after the file has gone: got %v, %v", got, err)
+	}
+	h.Release(first)
 	for _, c := range []struct{ src, want string }{
 		{"require 'bad'", filepath.Join(dir, "bad.lua") + ":2: syntax error near '='"},
 		{"require '../etc/passwd'", "not a dotted name"},

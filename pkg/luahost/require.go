@@ -91,6 +91,9 @@ func (s *State) findModule(l *lua.LState, name string) (lua.LValue, string) {
 			continue
 		}
 		at := strings.ReplaceAll(template, "?", file)
+		if _, compiled := s.host.chunks.Load(at); compiled { // also when the file has gone: States must not differ
+			return s.fileChunk(l, at), at
+		}
 		if _, err := os.Stat(at); err != nil {
 			tried = append(tried, "no file '"+at+"'")
 			continue
