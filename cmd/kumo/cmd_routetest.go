@@ -64,7 +64,7 @@ func routeTest(cmd *cobra.Command, c *cli.Console, f routeFlags, args []string) 
 	if err != nil {
 		return err
 	}
-	t, err := node.OpenRouteTester(cmd.Context(), node.Options{Policy: f.policy, Version: version})
+	t, err := node.OpenRouteTester(cmd.Context(), node.Options{Policy: f.policy, Version: version, Log: diagnostics(c)})
 	if err != nil {
 		return cli.Failf("route-test: %w", err)
 	}

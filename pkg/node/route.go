@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"time"
 
@@ -114,7 +113,7 @@ func (t *RouteTester) queue(ctx context.Context, m *message.Message, r *Route) e
 	name := message.ParseQueueName(r.Queue)
 	cfg, err := t.plan.policy.QueueConfig(ctx, name)
 	if err != nil {
-		return fmt.Errorf("get_queue_config: %w", err)
+		return err // it names the event, or the line
 	}
 	r.Objects = append(r.Objects, RouteObject{Object: "queue", Name: r.Queue, Fields: cfg.Trace})
 	plan, err := t.planner.Plan(ctx, egress.Request{
