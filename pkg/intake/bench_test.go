@@ -18,7 +18,9 @@ type idle struct{}
 func (idle) MessageReceived(context.Context, string, *message.Message, *message.Meta) error {
 	return nil
 }
-func (idle) Ready(context.Context, string) error                       { return nil }
+func (idle) Ready(context.Context, string) error { return nil }
+func (idle) Withdraw(message.ID) error           { return nil }
+
 func (idle) Accept(context.Context, string, ...*message.Message) error { return nil }
 func (idle) Record(*journal.Record)                                    {}
 func (idle) Insert(context.Context, *message.Message, message.Reason)  {}

@@ -20,6 +20,8 @@ type Hooks interface {
 type Store interface {
 	// Accept with a non-empty order is idempotent: the same order stores once.
 	Accept(ctx context.Context, order string, ms ...*message.Message) error
+	// Withdraw ends a stored message that nobody has been told of.
+	Withdraw(id message.ID) error
 }
 
 // Next takes over accepted messages (queue.Queues).

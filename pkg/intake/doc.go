@@ -10,7 +10,9 @@
 //  5. Work out the queue of each message. Messages for the queue "null" end here.
 //  6. Ask the next room whether each queue can be had. That is before storing, so that a broken queue
 //     configuration is a temporary failure for the peer and not an orphan in the spool.
-//  7. Store all messages in one call: all are durable or none is.
+//  7. Store all messages in one call: all are durable or none is. A large message for many recipients is not made
+//     at once: portions of 64 MiB go through steps 2 to 7 one after the other and leave memory, and when one is
+//     refused those before it are withdrawn.
 //  8. Write one Reception record per stored message: after storing, because the log must not claim what the disk
 //     does not have; before inserting, because the Delivery record of a fast queue must not come first.
 //  9. Insert the messages into their queues, and return the ids.
@@ -18,7 +20,9 @@
 // Invariants:
 //   - durable-250: ids are returned without an error only after Store.Accept succeeded for every message that is
 //     not dropped.
-//   - all-or-none: with an error nothing of the submission is stored, recorded as received, or queued.
+//   - all-or-none: with an error nothing of the submission is stored, recorded as received, or queued (unless the
+//     process dies while it withdraws the portions of a large one).
+//   - bounded: a submission costs its data, and 64 MiB or one message more.
 //   - local-is-temporary: a fault of ours (disk, queue configuration, time) is never a 5xx.
 //
 // Decision: a message for the null queue is dropped as KumoMTA does it: its id is returned, it is counted in

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"kumo/pkg/journal"
 	"kumo/pkg/mail"
@@ -22,6 +23,9 @@ type Intake struct {
 // New makes an Intake.
 func New(p Parts) *Intake { return &Intake{Parts: p} }
 
+// portionBytes bounds the data of the messages that are made at once: each recipient's message has a copy of its own.
+const portionBytes = 64 << 20
+
 // Accept takes a submission in, as the steps of the package comment say. It returns one id per message, in the
 // order of the first recipient of each. With an error nothing was taken in: an *smtp.Error is the answer for the
 // peer; any other error is a local fault, which SMTP answers with 421 4.3.0.
@@ -31,30 +35,80 @@ func (in *Intake) Accept(ctx context.Context, sub *message.Submission) ([]messag
 	if err := check(sub); err != nil {
 		return nil, err
 	}
-	drafts := in.split(sub)
-	if err := in.ask(ctx, sub, drafts); err != nil {
-		return nil, err
+	groups := batches(sub)
+	t := taking{
+		sub: sub, conn: sub.Conn.Freeze(), now: in.Now(), together: max(portionBytes/(len(sub.Data)+1), 1),
+		ids: make([]message.ID, 0, len(groups)), kept: make([]*message.Message, 0, len(groups)),
 	}
-	ids := make([]message.ID, len(drafts))
-	kept := make([]*message.Message, 0, len(drafts))
+	for rest := groups; len(rest) > 0; {
+		n := min(t.together, len(rest))
+		if err := in.portion(ctx, &t, rest[:n], n == len(rest)); err != nil {
+			return nil, errors.Join(err, in.withdraw(t.kept))
+		}
+		rest = rest[n:]
+	}
+	in.Metrics.count(sub.Protocol, len(t.kept), len(t.ids)-len(t.kept))
+	// Durable now: whatever happens to the peer or to its time limit, these messages are ours.
+	ctx = context.WithoutCancel(ctx)
+	in.record(&t)
+	for _, m := range t.kept {
+		in.Next.Insert(ctx, m, message.Received)
+	}
+	return t.ids, nil
+}
+
+// taking is a submission on its way in.
+type taking struct {
+	sub      *message.Submission
+	conn     *message.Meta // what the connection's metadata were when it came
+	now      time.Time
+	together int // messages of a portion
+	ids      []message.ID
+	kept     []*message.Message // durable
+}
+
+// large reports that the messages are too large to be all kept in memory.
+func (t *taking) large() bool { return cap(t.ids) > t.together }
+
+// portion makes the messages of some groups durable. Only the last portion names the order, which is done then.
+func (in *Intake) portion(ctx context.Context, t *taking, groups [][]mail.Address, last bool) error {
+	drafts := in.split(t, groups)
+	if err := in.ask(ctx, t.sub, drafts); err != nil {
+		return err
+	}
+	stored := len(t.kept)
+	kept := t.kept
 	for i := range drafts {
 		m := drafts[i].Message
-		ids[i] = m.ID
+		t.ids = append(t.ids, m.ID)
 		if m.Queue = m.QueueName(); m.Queue != message.NullQueue {
 			kept = append(kept, m)
 		}
 	}
-	if err := in.store(ctx, sub, kept); err != nil {
-		return nil, err
+	order := ""
+	if last {
+		order = t.sub.Order
 	}
-	in.Metrics.count(sub.Protocol, len(kept), len(ids)-len(kept))
-	// Durable now: whatever happens to the peer or to its time limit, these messages are ours.
-	ctx = context.WithoutCancel(ctx)
-	in.record(sub, kept)
-	for _, m := range kept {
-		in.Next.Insert(ctx, m, message.Received)
+	if err := in.store(ctx, t.sub, order, kept[stored:]); err != nil {
+		return err
 	}
-	return ids, nil
+	t.kept = kept
+	if t.large() {
+		for _, m := range kept[stored:] {
+			m.Shrink()
+		}
+	}
+	return nil
+}
+
+// withdraw takes the portions back that were stored before one was refused. A crash before that is on disk brings
+// them to life again, for a sender who was told otherwise.
+func (in *Intake) withdraw(ms []*message.Message) error {
+	var errs error
+	for _, m := range ms {
+		errs = errors.Join(errs, in.Store.Withdraw(m.ID))
+	}
+	return errs
 }
 
 func check(sub *message.Submission) error {
@@ -67,21 +121,19 @@ func check(sub *message.Submission) error {
 	return nil
 }
 
-// split makes the messages of a submission. Each is an allocation of its own: one that waits for days must not
+// split makes the messages of some groups. Each is an allocation of its own: one that waits for days must not
 // keep its siblings in memory.
-func (in *Intake) split(sub *message.Submission) []draft {
-	now := in.Now()
-	groups := batches(sub)
+func (in *Intake) split(t *taking, groups [][]mail.Address) []draft {
 	drafts := make([]draft, len(groups))
 	for i, rcpts := range groups {
 		drafts[i].Message = &message.Message{
 			ID:         in.IDs.Next(),
-			Sender:     sub.Sender,
+			Sender:     t.sub.Sender,
 			Recipients: rcpts,
-			Meta:       message.NewMeta(sub.Conn),
-			Created:    now,
+			Meta:       message.NewMeta(t.conn),
+			Created:    t.now,
 		}
-		drafts[i].fill(sub)
+		drafts[i].fill(t.sub)
 	}
 	return drafts
 }
@@ -131,7 +183,7 @@ func (in *Intake) ask(ctx context.Context, sub *message.Submission, drafts []dra
 }
 
 // store checks the queues and makes ms durable.
-func (in *Intake) store(ctx context.Context, sub *message.Submission, ms []*message.Message) error {
+func (in *Intake) store(ctx context.Context, sub *message.Submission, order string, ms []*message.Message) error {
 	if len(ms) == 0 {
 		return nil
 	}
@@ -149,19 +201,17 @@ func (in *Intake) store(ctx context.Context, sub *message.Submission, ms []*mess
 	if late := tooLate(ctx, sub); late != nil {
 		return late
 	}
-	if err := in.Store.Accept(ctx, sub.Order, ms...); err != nil {
+	if err := in.Store.Accept(ctx, order, ms...); err != nil {
 		return storeError(err, sub.Hostname)
 	}
 	return nil
 }
 
-func (in *Intake) record(sub *message.Submission, ms []*message.Message) {
-	if len(ms) == 0 {
-		return
-	}
+func (in *Intake) record(t *taking) {
+	sub := t.sub
 	r := journal.Record{
 		Type:      journal.Reception,
-		Time:      ms[0].Created,
+		Time:      t.now,
 		Response:  smtp.Reply{Code: 250},
 		PeerName:  sub.Ehlo,
 		Reception: sub.Protocol,
@@ -171,9 +221,12 @@ func (in *Intake) record(sub *message.Submission, ms []*message.Message) {
 	if sub.Peer.IsValid() {
 		r.PeerAddr = sub.Peer.Addr().String()
 	}
-	for _, m := range ms {
+	for _, m := range t.kept {
 		r.Msg = m
 		in.Recorder.Record(&r)
+		if t.large() {
+			m.Shrink() // the log may have wanted its header
+		}
 	}
 }
 

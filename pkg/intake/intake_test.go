@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -57,8 +58,23 @@ func (h *house) Accept(ctx context.Context, order string, ms ...*message.Message
 	}
 	h.orders = append(h.orders, order)
 	h.stored = append(h.stored, ms...)
+	for _, m := range ms {
+		m.SetLoader(h)
+	}
 	return nil
 }
+
+func (h *house) Withdraw(id message.ID) error {
+	for _, m := range h.stored {
+		if m.ID == id {
+			h.step("withdraw %s", m.Recipients[0])
+		}
+	}
+	return nil
+}
+
+// Body is message.Body.
+func (h *house) Body(message.ID) ([]byte, error) { return []byte("as stored"), nil }
 
 func (h *house) Record(r *journal.Record) {
 	h.step("record %s %s", r.Type, r.Msg.Recipients[0])
@@ -115,6 +131,50 @@ func data(t testing.TB, m *message.Message) string {
 		t.Fatal(err)
 	}
 	return string(b)
+}
+
+// TestLargeSubmissions: copies of a large message are made, stored and dropped in portions.
+func TestLargeSubmissions(t *testing.T) {
+	h := &house{}
+	sub := submission(t, "b@one.test", "c@one.test", "d@two.test")
+	sub.Order = "o"
+	sub.Data = append(sub.Data, bytes.Repeat([]byte("x\r\n"), portionBytes/6)...)
+	ids, err := newIntake(h).Accept(t.Context(), sub)
+	if err != nil || len(ids) != 3 {
+		t.Fatal(ids, err)
+	}
+	want := []string{
+		"received ESMTP b@one.test", "ready one.test", "store 1", "received ESMTP c@one.test", "ready one.test", "store 1",
+		"received ESMTP d@two.test", "ready two.test", "store 1",
+		"record Reception b@one.test", "record Reception c@one.test", "record Reception d@two.test",
+		"insert one.test Received <nil>", "insert one.test Received <nil>", "insert two.test Received <nil>",
+	}
+	if got := strings.Join(h.steps, "\n"); got != strings.Join(want, "\n") {
+		t.Errorf("got\n%s", got)
+	}
+	if got := strings.Join(h.orders, ","); got != ",,o" {
+		t.Errorf("orders %q: only the last portion ends one", got)
+	}
+	for i, m := range h.inserted {
+		if m.ID != ids[i] || m.InMemory() || m.Size < len(sub.Data) {
+			t.Errorf("message %d: in memory %v, %d bytes", i, m.InMemory(), m.Size)
+		}
+	}
+
+	h = &house{}
+	h.hook = func(m *message.Message, _ *message.Meta) error {
+		if m.Recipients[0].Domain() == "two.test" {
+			return &smtp.Error{Reply: smtp.NewReply(550, "5.7.1", "not you")}
+		}
+		return nil
+	}
+	ids, err = newIntake(h).Accept(t.Context(), sub)
+	if no := (*smtp.Error)(nil); ids != nil || !errors.As(err, &no) || no.Reply.Code != 550 {
+		t.Errorf("%v, %v", ids, err)
+	}
+	if got := strings.Join(h.steps[7:], ","); got != "withdraw b@one.test,withdraw c@one.test" || len(h.records)+len(h.inserted) > 0 {
+		t.Errorf("after the refusal: %s", got)
+	}
 }
 
 func TestOrderOfSteps(t *testing.T) {

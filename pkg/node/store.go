@@ -28,6 +28,9 @@ func (s store) Accept(ctx context.Context, order string, ms ...*message.Message)
 	return err
 }
 
+// Withdraw ends a message that was not taken in after all.
+func (s store) Withdraw(id message.ID) error { return s.Spool.End(id, spool.EndDiscarded) }
+
 // End maps the kind of the last record to the spool's ending.
 func (s store) End(id message.ID, why journal.Type) error {
 	ending := spool.EndBounced
