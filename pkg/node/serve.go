@@ -126,10 +126,10 @@ func (n *server) run(drain context.Context) error {
 	select {
 	case <-drain.Done():
 		n.Log.Info("draining: no new mail, deliveries in hand finish; a second signal aborts")
-	case err = <-fatal:
+	case err := <-fatal: // its stage gives it back again
 		n.Log.Error("a part failed, stopping", "error", err)
 	}
-	return n.leave(err)
+	return n.leave(nil)
 }
 
 // unlessStopped is err, but nil when the first signal cut the start short: that is an orderly end, too.
@@ -167,7 +167,11 @@ func (n *server) leave(err error) error {
 	if n.rooms != nil {
 		err = errors.Join(err, n.rooms.spool.Close())
 	}
-	err = errors.Join(err, n.tail.end(), n.journal.Close())
+	tail := n.tail.end()
+	if closed := n.journal.Close(); tail == nil { // Run and Close have the same to say
+		tail = closed
+	}
+	err = errors.Join(err, tail)
 	if n.abort.Err() != nil {
 		return errors.Join(err, context.Canceled)
 	}
