@@ -251,7 +251,7 @@ func TestNoSegmentIsSeenEmpty(t *testing.T) {
 			}
 		}
 	})
-	for i := range 300 {
+	for i := range 60 {
 		j.Record(numbered(i))
 		if err := j.Flush(); err != nil {
 			t.Fatal(err)
@@ -259,7 +259,7 @@ func TestNoSegmentIsSeenEmpty(t *testing.T) {
 	}
 	close(stop)
 	wg.Wait()
-	wantNumbers(t, dir, 300)
+	wantNumbers(t, dir, 60)
 }
 
 // What a crash leaves between the making of a segment and its first frame goes at the next start; a name that is taken
