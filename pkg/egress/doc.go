@@ -5,7 +5,7 @@
 //  1. The pool of the queue; "unspecified" is reserved, has one source of the same name, and neither is looked up.
 //  2. The source whose turn it is by weighted round robin. The state is the queue's own (Turn) and begins anywhere.
 //  3. The hosts: mx_list, else the MX of the routing domain, else of the domain. A null MX ends here.
-//  4. The ready queue: SOURCE->SITE@smtp_client, SITE being the roll-up of the hosts or "mx_list:a,b".
+//  4. The ready queue: SOURCE->SITE@smtp_client, SITE being the roll-up of the hosts or "mx_list:a,b/10.0.0.1".
 //  5. The path: what policy says about that ready queue. All queues that feed it share the answer.
 //  6. A source whose ready queue is full is passed over while others are not; when all are full the first stays.
 //

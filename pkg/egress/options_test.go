@@ -109,3 +109,21 @@ func TestMXListForms(t *testing.T) {
 		}
 	}
 }
+
+// Lists that share a name and not its address are different sites: mail of one must not go to the other's host.
+func TestSiteOfMXListNamesTheAddress(t *testing.T) {
+	list := func(entries ...any) string {
+		p, err := option.SchemaOf[Protocol]().Decode(map[string]any{"smtp": map[string]any{"mx_list": entries}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p.site()
+	}
+	relay := func(addr string) any { return map[string]any{"name": "Relay.test", "addr": addr} }
+	if got := list("mx.test:26", relay("10.0.0.1"), "[10.0.0.3]"); got != "mx_list:mx.test:26,relay.test/10.0.0.1,[10.0.0.3]" {
+		t.Error(got)
+	}
+	if list(relay("10.0.0.1")) == list(relay("10.0.0.2")) {
+		t.Error("two relays share a ready queue")
+	}
+}

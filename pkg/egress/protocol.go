@@ -26,7 +26,8 @@ type SMTPProtocol struct {
 // equal compares without allocation.
 func (p *Protocol) equal(q *Protocol) bool { return slices.Equal(p.SMTP.MXList, q.SMTP.MXList) }
 
-// site is the site of an mx_list: "mx_list:a,b"; "" when there is none.
+// site is the site of an mx_list: "mx_list:a,b"; "" when there is none. An address that the operator gave for a name
+// stands behind it: two lists that share names and not addresses must not share a ready queue.
 func (p *Protocol) site() string {
 	if len(p.SMTP.MXList) == 0 {
 		return ""
@@ -34,6 +35,9 @@ func (p *Protocol) site() string {
 	labels := make([]string, len(p.SMTP.MXList))
 	for i, e := range p.SMTP.MXList {
 		labels[i] = e.Label
+		if e.Host.Name != "" && e.Host.Addr.IsValid() {
+			labels[i] += "/" + e.Host.Addr.String()
+		}
 	}
 	return "mx_list:" + strings.Join(labels, ",")
 }
