@@ -40,7 +40,7 @@ type server struct {
 	score atomic.Int64 // smoothed nanoseconds per answer; failures count as their timeout
 }
 
-var errNoServers = errors.New("configure_resolver: name_servers is empty: name at least one server")
+var errNoServers = errors.New("name_servers is empty: name at least one server")
 
 func newClient(opt ResolverOptions) (*client, error) {
 	if len(opt.NameServers) == 0 {

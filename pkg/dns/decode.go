@@ -88,8 +88,19 @@ func (o *LookupOptions) Check() error {
 	return nil
 }
 
-// Check checks the nested options.
-func (o *ResolverOptions) Check() error { return o.Options.Check() }
+// Check refuses to have nobody to ask, and checks the nested options.
+func (o *ResolverOptions) Check() error {
+	if len(o.NameServers) == 0 {
+		return errNoServers
+	}
+	return o.Options.Check()
+}
+
+// Check refuses zones that cannot be read.
+func (o *TestResolverOptions) Check() error {
+	_, err := newZones(*o)
+	return err
+}
 
 // orDefault takes options that nobody touched for the defaults, and fills in what cannot be zero.
 func (o LookupOptions) orDefault() LookupOptions {

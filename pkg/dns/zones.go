@@ -34,6 +34,19 @@ func NewZones(texts ...string) (*Resolver, error) {
 
 // NewTest is NewZones with everything that can be said.
 func NewTest(opt TestResolverOptions, cfg Config) (*Resolver, error) {
+	z, err := newZones(opt)
+	if err != nil {
+		return nil, err
+	}
+	// Of the hosts file only localhost remains, and not even that when a zone has it: tests are the same everywhere.
+	cfg.Hosts = os.DevNull
+	if _, ok := z.names["localhost."]; ok {
+		cfg.Options.Options.UseHostsFile = "Never"
+	}
+	return newResolver(cfg, z), nil
+}
+
+func newZones(opt TestResolverOptions) (*zones, error) {
 	z := &zones{names: map[string][]dns.RR{}, servfail: map[string]bool{}}
 	for i, text := range opt.Zones {
 		if err := z.parse(text); err != nil {
@@ -43,12 +56,7 @@ func NewTest(opt TestResolverOptions, cfg Config) (*Resolver, error) {
 	for _, name := range opt.Servfail {
 		z.servfail[dns.CanonicalName(name)] = true
 	}
-	// Of the hosts file only localhost remains, and not even that when a zone has it: tests are the same everywhere.
-	cfg.Hosts = os.DevNull
-	if _, ok := z.names["localhost."]; ok {
-		cfg.Options.Options.UseHostsFile = "Never"
-	}
-	return newResolver(cfg, z), nil
+	return z, nil
 }
 
 func (z *zones) parse(text string) error {

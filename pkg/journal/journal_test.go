@@ -565,10 +565,13 @@ func TestOptionsCheck(t *testing.T) {
 		{map[string]PerRecord{"Bounce": {Suffix: "/../x"}}, "slash"},
 	}
 	for _, tt := range tests {
-		err := (&FileOptions{PerRecord: tt.per}).Check()
+		err := (&FileOptions{LogDir: "/log", PerRecord: tt.per}).Check()
 		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%v: %v, want %q", tt.per, err, tt.want)
 		}
+	}
+	if err := (&FileOptions{}).Check(); err == nil { // it would be the working directory
+		t.Error("a logger without a directory is taken")
 	}
 }
 

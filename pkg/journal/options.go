@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -54,8 +55,11 @@ func Types() []Type {
 	}
 }
 
-// Check refuses what cannot work: an unknown record type, and a suffix that leaves the directory.
+// Check refuses what cannot work: no directory, an unknown record type, and a suffix that leaves the directory.
 func (o *FileOptions) Check() error {
+	if o.LogDir == "" {
+		return errors.New("log_dir is empty: name a directory")
+	}
 	for name, p := range o.PerRecord {
 		if name != AnyType && !known(Type(name)) {
 			return fmt.Errorf("per_record: unknown record type %q; the types are %s and %s", name, typeList(), AnyType)

@@ -357,12 +357,12 @@ func TestRelativePaths(t *testing.T) {
 }
 
 func TestDNSSetup(t *testing.T) {
-	p := load(t, "kumo.on('init', function()"+spools+"kumo.dns.configure_test_resolver { 'zone one', 'zone two' } kumo.dns.configure_resolver { name_servers = { '10.0.0.1' } } end)")
+	p := load(t, "kumo.on('init', function()"+spools+"kumo.dns.configure_test_resolver { '$ORIGIN one.test.', '$ORIGIN two.test.' } kumo.dns.configure_resolver { name_servers = { '10.0.0.1' } } end)")
 	setup, err := p.Start(context.Background())
 	if err != nil || len(setup.TestResolver.Value.Zones) != 2 || setup.Resolver.Value.NameServers[0].SocketAddr.String() != "10.0.0.1:53" {
 		t.Fatalf("got %+v, %v", setup, err)
 	}
-	p = load(t, "kumo.on('init', function()"+spools+"kumo.dns.configure_test_resolver { zones = { 'z' }, servfail = { 'a.example' } } end)")
+	p = load(t, "kumo.on('init', function()"+spools+"kumo.dns.configure_test_resolver { zones = { '$ORIGIN z.test.' }, servfail = { 'a.example' } } end)")
 	setup, err = p.Start(context.Background())
 	if err != nil || len(setup.TestResolver.Value.Zones) != 1 || len(setup.TestResolver.Value.Servfail) != 1 {
 		t.Fatalf("got %+v, %v", setup, err)
