@@ -161,6 +161,13 @@ func wideEnvelope(m *message.Message) bool {
 
 // eightBit reports whether b has a byte above 127.
 func eightBit(b []byte) bool {
+	for len(b) >= 32 {
+		if (binary.NativeEndian.Uint64(b)|binary.NativeEndian.Uint64(b[8:])|
+			binary.NativeEndian.Uint64(b[16:])|binary.NativeEndian.Uint64(b[24:]))&0x8080808080808080 != 0 {
+			return true
+		}
+		b = b[32:]
+	}
 	for len(b) >= 8 {
 		if binary.NativeEndian.Uint64(b)&0x8080808080808080 != 0 {
 			return true

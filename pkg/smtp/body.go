@@ -8,7 +8,8 @@ import (
 
 const (
 	smallBody = 16 << 10 // up to here a body is copied behind its end mark, to go out in one write
-	dotPiece  = 64 << 10 // bodies with dots to stuff are copied in pieces of this size
+	maxDots   = 256      // up to so many dots are doubled without copying the body
+	dotPiece  = 64 << 10 // bodies with more are copied in pieces of this size
 	rawPiece  = 1 << 20  // other bodies are written in pieces of this size, each within the timeout
 )
 
@@ -27,39 +28,48 @@ func (c *Conn) WriteBody(body []byte, timeout time.Duration) error {
 	if c.owed == 0 && c.r != c.w {
 		return c.fail(&ConnError{Stage: "DATA", Kind: KindEarly, Err: errEarly})
 	}
-	good, dots := inspect(body)
-	if !good {
+	good := false
+	if c.dots, good = inspect(body, c.dots[:0]); !good {
 		body = normalLines(body)
-		_, dots = inspect(body) // there may be lines now that were none
+		c.dots, _ = inspect(body, c.dots[:0]) // there may be lines now that were none
 	}
 	tail := ".\r\n"
 	if n := len(body); n > 0 && body[n-1] != '\n' {
 		tail = "\r\n.\r\n"
 	}
 	c.owed++
-	err := c.writeText(body, tail, dots, timeout)
+	err := c.writeText(body, tail, timeout)
 	if err == errLastWords { //nolint:errorlint // never wrapped
 		return nil
 	}
 	return err
 }
 
-func (c *Conn) writeText(body []byte, tail string, dots bool, timeout time.Duration) error {
+func (c *Conn) writeText(body []byte, tail string, timeout time.Duration) error {
 	switch {
-	case dots:
+	case len(c.dots) > maxDots, len(c.dots) > 0 && c.TLS != nil && len(body) > smallBody:
 		return c.writeDots(body, tail, timeout)
 	case len(body) > smallBody:
 		return c.writeRaw(body, tail, timeout)
 	}
-	c.out = append(append(c.out[:0], body...), tail...)
+	c.out = c.out[:0]
+	from := 0
+	for _, at := range c.dots {
+		c.out = append(c.out, body[from:at+1]...)
+		from = at
+	}
+	c.out = append(append(c.out, body[from:]...), tail...)
 	err := c.write(".", c.out, timeout)
 	c.release()
 	return err
 }
 
-// inspect finds out whether every CR and LF of b stands in a CRLF, and whether a line begins with a dot.
-func inspect(b []byte) (good, dots bool) {
-	dots = len(b) > 0 && b[0] == '.'
+// inspect finds out whether every CR and LF of b stands in a CRLF, and appends to dots where lines begin with a dot:
+// at most maxDots+1 places, for then nobody counts any more.
+func inspect(b []byte, dots []int) (places []int, good bool) {
+	if len(b) > 0 && b[0] == '.' {
+		dots = append(dots, 0)
+	}
 	lines := 0
 	for pos := 0; ; lines++ {
 		i := bytes.IndexByte(b[pos:], '\n')
@@ -68,15 +78,15 @@ func inspect(b []byte) (good, dots bool) {
 		}
 		pos += i
 		if pos == 0 || b[pos-1] != '\r' {
-			return false, dots
+			return dots, false
 		}
 		pos++
-		if pos < len(b) && b[pos] == '.' {
-			dots = true
+		if pos < len(b) && b[pos] == '.' && len(dots) <= maxDots {
+			dots = append(dots, pos)
 		}
 	}
 	// Every LF has a CR of its own before it: equal numbers mean that every CR has its LF.
-	return bytes.Count(b, []byte{'\r'}) == lines, dots
+	return dots, bytes.Count(b, []byte{'\r'}) == lines
 }
 
 // normalLines writes every bare CR and LF of b as CRLF.
@@ -132,25 +142,49 @@ func appendStuffed(dst, b []byte, start bool) []byte {
 	}
 }
 
-// writeRaw sends a large body without copying it.
+// writeRaw sends a large body without copying it: a dot is doubled by beginning the next stretch with it again.
 func (c *Conn) writeRaw(body []byte, tail string, timeout time.Duration) error {
-	for len(body) > rawPiece {
-		if err := c.write(".", body[:rawPiece], timeout); err != nil {
+	c.parts = c.parts[:0]
+	from := 0
+	for _, at := range c.dots {
+		c.parts = append(c.parts, body[from:at+1])
+		from = at
+	}
+	c.parts = append(c.parts, body[from:], []byte(tail))
+	defer func() { clear(c.parts) }()
+	for rest := c.parts; len(rest) > 0; {
+		piece := rest[:whole(rest)]
+		if len(piece) == 0 {
+			piece = [][]byte{rest[0][:rawPiece]}
+			rest[0] = rest[0][rawPiece:]
+		} else {
+			rest = rest[len(piece):]
+		}
+		if err := c.writeParts(piece, timeout); err != nil {
 			return err
 		}
-		body = body[rawPiece:]
 	}
-	if c.TLS != nil {
-		if err := c.write(".", body, timeout); err != nil {
-			return err
+	return nil
+}
+
+// whole is how many of the parts fit into one piece.
+func whole(parts [][]byte) int {
+	size := 0
+	for i, p := range parts {
+		if size += len(p); size > rawPiece {
+			return i
 		}
-		return c.write(".", []byte(tail), timeout)
 	}
+	return len(parts)
+}
+
+// writeParts writes parts as one where the connection can do that.
+func (c *Conn) writeParts(parts [][]byte, timeout time.Duration) error {
 	if err := c.nc.SetWriteDeadline(time.Now().Add(timeout)); err != nil {
 		return c.fail(ioError(".", err))
 	}
-	both := net.Buffers{body, []byte(tail)}
-	if _, err := both.WriteTo(c.nc); err != nil {
+	bufs := net.Buffers(parts)
+	if _, err := bufs.WriteTo(c.nc); err != nil {
 		return c.writeFailed(".", err)
 	}
 	return nil

@@ -44,11 +44,13 @@ type Conn struct {
 
 	buf    []byte // buf[r:w] is read but not yet used
 	r, w   int
-	text   []byte // of the reply that is being read
-	out    []byte // commands that wait for Flush
-	queued int    // commands in out
-	owed   int    // commands sent whose replies have not been read
-	cut    bool   // the peer closed before it had the whole message text
+	text   []byte   // of the reply that is being read
+	out    []byte   // commands that wait for Flush
+	dots   []int    // of WriteBody: where lines of the text begin with a dot
+	parts  [][]byte // of WriteBody: stretches of the text
+	queued int      // commands in out
+	owed   int      // commands sent whose replies have not been read
+	cut    bool     // the peer closed before it had the whole message text
 
 	raw     syscall.RawConn // for Check; nil when sock is no socket of the system
 	peekFn  func(fd uintptr)
