@@ -19,6 +19,7 @@ import (
 // Times of a server; they are not options.
 const (
 	drainTime  = 10 * time.Second       // how long sessions in DATA may go on after the shutdown began
+	workTime   = 20 * time.Second       // how long policy and spool may go on with a message after it began
 	denyTime   = time.Second            // how long writing the 421 of a refused connection may take
 	minBackoff = 5 * time.Millisecond   // first pause after an accept error, doubled up to
 	maxBackoff = 500 * time.Millisecond // this
@@ -79,17 +80,21 @@ func localName() string {
 func (s *Server) Hostname() string { return s.hostname }
 
 // Serve runs sessions for the connections of ln until ctx ends, and returns when the last one has ended. Then idle
-// peers have heard 421 4.3.2, and messages on their way in have come in or, after ten seconds, have heard it too.
-// abort, which may end at any time, closes every connection at once; what has not been acknowledged by then has
-// not been taken in. Serve closes ln. The error is nil after ctx or abort has ended, else what closed ln.
+// peers have heard 421 4.3.2, and messages on their way in have come in or, after ten seconds, have heard it too,
+// or after twenty, if policy was busy with them. abort, which may end at any time, closes every connection at once;
+// what has not been acknowledged by then has not been taken in. Serve closes ln. The error is nil after ctx or abort has ended, else what closed ln.
 func (s *Server) Serve(ctx, abort context.Context, ln net.Listener) error {
 	stop := context.AfterFunc(ctx, func() { _ = ln.Close() })
 	defer stop()
-	err := s.acceptAll(ctx, abort, ln)
+	work, stopWork := context.WithCancel(abort)
+	defer stopWork()
+	err := s.acceptAll(ctx, work, ln)
 	_ = ln.Close()
 	s.interrupt(cutIdle)
 	late := time.AfterFunc(drainTime, func() { s.interrupt(cutAll) })
 	defer late.Stop()
+	later := time.AfterFunc(workTime, stopWork)
+	defer later.Stop()
 	defer context.AfterFunc(abort, s.closeAll)()
 	s.done.Wait()
 	if ctx.Err() != nil || abort.Err() != nil {
@@ -99,7 +104,7 @@ func (s *Server) Serve(ctx, abort context.Context, ln net.Listener) error {
 }
 
 // acceptAll takes connections until ln is closed. Other errors (no descriptors left, say) are waited out.
-func (s *Server) acceptAll(ctx, abort context.Context, ln net.Listener) error {
+func (s *Server) acceptAll(ctx, work context.Context, ln net.Listener) error {
 	pause := time.Duration(0)
 	var told time.Time
 	for {
@@ -107,7 +112,7 @@ func (s *Server) acceptAll(ctx, abort context.Context, ln net.Listener) error {
 		switch {
 		case err == nil:
 			pause = 0
-			s.start(abort, conn)
+			s.start(work, conn)
 			continue
 		case ctx.Err() != nil, errors.Is(err, net.ErrClosed):
 			return fmt.Errorf("accept on %s: %w", ln.Addr(), err)

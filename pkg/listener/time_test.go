@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"kumo/pkg/message"
+	"kumo/pkg/smtp"
 )
 
 // pipeListener hands out net.Pipe connections, which work in a synctest bubble.
@@ -214,6 +215,27 @@ func TestShutdown(t *testing.T) {
 	if len(w.mail()) != 1 || len(w.log()) != 0 {
 		t.Errorf("%d messages, records %v", len(w.mail()), w.log())
 	}
+}
+
+// TestShutdownStopsPolicy: a handler that does not end must not keep the daemon from ending.
+func TestShutdownStopsPolicy(t *testing.T) {
+	w := newWorld()
+	w.accept = func(ctx context.Context, _ *message.Submission) error {
+		<-ctx.Done()
+		return &smtp.Error{Reply: smtp.NewReply(421, "4.3.2", "mx.kumo.test shutting down"), Cause: ctx.Err()}
+	}
+	bubble(t, w, func(l *pipeListener, stop, _ context.CancelFunc, done chan error) {
+		stuck := l.dial(t)
+		stuck.toData()
+		stuck.send(".\r\n")
+		synctest.Wait()
+		begin := time.Now()
+		stop()
+		stuck.expect("shutdown", "421 4.3.2 mx.kumo.test shutting down")
+		if err := <-done; err != nil || time.Since(begin) != workTime {
+			t.Errorf("%v after %v", err, time.Since(begin))
+		}
+	})
 }
 
 // TestAbort: the second signal ends everything at once, but not a message that is being stored.
