@@ -44,21 +44,12 @@ func (d *draft) addSupplemental(t *message.TraceHeaders) error {
 	return nil
 }
 
-// appendPayload writes the JSON object.
+// appendPayload writes the JSON object. A message for several recipients names none of them, as Received does: what
+// goes to each must not tell who the others are.
 func appendPayload(b []byte, t *message.TraceHeaders, m *message.Message) ([]byte, error) {
 	b = append(b, mark...)
-	b = append(b, rcptName...)
 	if len(m.Recipients) == 1 {
-		b = appendJSONString(b, m.Recipients[0])
-	} else {
-		for i, r := range m.Recipients {
-			c := byte(',')
-			if i == 0 {
-				c = '['
-			}
-			b = appendJSONString(append(b, c), r)
-		}
-		b = append(b, ']')
+		b = appendJSONString(append(b, rcptName...), m.Recipients[0])
 	}
 	for _, name := range t.IncludeMetaNames {
 		v := m.Meta.Get(name)
