@@ -15,6 +15,7 @@ import (
 // environment is every variable that a command looks at.
 var environment = [][2]string{
 	{"COLUMNS", "Width of tables on a terminal; else the terminal's own."},
+	{"GOMAXPROCS", "How many threads of kumo serve run Go code at once; twice the number of processors when it is not set."},
 	{"KUMOD_LOG", "What kumo serve says on stderr: error, warn, info (the default) or debug."},
 	{"KUMO_FORCE_TTY", "With any value, print as on a terminal although the output is none."},
 	{"KUMO_NODE_ID", "The UUID of this node in log records; else one is made up once and kept."},

@@ -21,6 +21,7 @@ func Serve(abort, drain context.Context, o Options) error {
 		return err
 	}
 	RaiseFiles()
+	WidenScheduler()
 	p, err := start(drain, o)
 	if err != nil {
 		return unlessStopped(drain, err)
