@@ -182,6 +182,7 @@ func (x *index) step(ctx context.Context) error {
 			return nil
 		}
 		if err := x.open(ctx); err != nil {
+			x.closeDB() // what is half open, because the spool is being closed, must not be written to
 			return err
 		}
 		if x.faults > 0 {
