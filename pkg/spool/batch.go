@@ -19,6 +19,7 @@ type batch struct {
 	waits  bool    // somebody waits for a sync
 	force  bool    // somebody waits for the write
 	probe  bool    // somebody asks whether the disk works
+	leave  bool    // the active segment is to be left if nothing in it is needed
 	done   chan struct{}
 	err    error
 	seg    uint32
@@ -93,6 +94,14 @@ func (c *committer) flush(sync bool) error {
 	c.wake()
 	<-b.done
 	return b.err
+}
+
+// leaveDead begins a new segment if nothing in the active one is needed, so that it can be deleted.
+func (c *committer) leaveDead() error {
+	c.mu.Lock()
+	c.cur.leave = true
+	c.mu.Unlock()
+	return c.flush(true)
 }
 
 // probe waits for a write and sync of its own, in a new segment if there is none.

@@ -132,8 +132,8 @@ func (c *committer) lazySyncDue(n int) bool {
 
 func (c *committer) write(b *batch, sync bool) error {
 	size := int64(len(b.lazy)) + b.bytes
-	if size > 0 || b.probe {
-		if err := c.roll(); err != nil {
+	if size > 0 || b.probe || b.leave {
+		if err := c.roll(b.leave); err != nil {
 			return err
 		}
 	}
@@ -227,10 +227,11 @@ func (c *committer) place(b *batch, g *segFile, size int64, sync bool) {
 	}
 }
 
-// roll makes sure that there is a segment to write to.
-func (c *committer) roll() error {
+// roll makes sure that there is a segment to write to: the active one, unless it is full or, with leaveDead, is not
+// needed by anything.
+func (c *committer) roll(leaveDead bool) error {
 	if g := c.active; g != nil {
-		if g.end < c.size {
+		if g.end < c.size && (!leaveDead || !c.segs.allDead()) {
 			return nil
 		}
 		if c.synced < g.end {
@@ -279,7 +280,7 @@ func (c *committer) disown() {
 	if c.active != nil || c.prev == 0 {
 		return
 	}
-	if err := c.roll(); err != nil {
+	if err := c.roll(false); err != nil {
 		c.log.Warn("spool: cannot begin a new segment", "error", err)
 	}
 }

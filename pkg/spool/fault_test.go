@@ -18,7 +18,12 @@ import (
 
 func openOn(t testing.TB, disk spool.FS) *spool.Spool {
 	t.Helper()
-	s, err := spool.Open(context.Background(), spool.Config{Dir: crashDir, FS: disk, NoIndex: true, Log: quiet, SegmentSize: 6 << 10, Reserve: 24 << 10})
+	return openWith(t, disk, 6<<10)
+}
+
+func openWith(t testing.TB, disk spool.FS, segment int64) *spool.Spool {
+	t.Helper()
+	s, err := spool.Open(context.Background(), spool.Config{Dir: crashDir, FS: disk, NoIndex: true, Log: quiet, SegmentSize: segment, Reserve: 24 << 10})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,12 +31,19 @@ func openOn(t testing.TB, disk spool.FS) *spool.Spool {
 }
 
 // TestAFullDiskHeals is row S4 of the promises: a full disk refuses new mail, ends and updates still work, and mail
-// is taken again soon after there is room.
+// is taken again soon after there is room. With segments that are larger than the disk, nothing but the active segment
+// fills it.
 func TestAFullDiskHeals(t *testing.T) {
+	for name, segment := range map[string]int64{"small segments": 6 << 10, "segments larger than the disk": 64 << 20} {
+		t.Run(name, func(t *testing.T) { fillAndHeal(t, segment) })
+	}
+}
+
+func fillAndHeal(t *testing.T, segment int64) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := kumotest.NewCrashFS()
 		disk.SetCapacity(120 << 10)
-		s := openOn(t, disk)
+		s := openWith(t, disk, segment)
 		next := newID()
 		live := make(map[message.ID]bool)
 		for round := range 100 {
@@ -78,6 +90,11 @@ func TestAFullDiskHeals(t *testing.T) {
 			if err != nil || !room.OK {
 				t.Fatalf("round %d: no room after 5 s: %+v, %v\n%s", round, room, err, disk)
 			}
+			m := newMessage(next(), "x")
+			if err := s.Accept(context.Background(), "", m); err != nil {
+				t.Fatalf("round %d: mail is not taken after 5 s: %v", round, err)
+			}
+			live[m.ID] = true
 		}
 		_ = s.Close()
 	})

@@ -17,6 +17,8 @@ const healTime = 3 * time.Second
 type health struct {
 	sick atomic.Bool
 	full atomic.Bool
+	// Something did not fit; what is dead should be deleted.
+	tight atomic.Bool
 
 	fsys FS
 	path string // of the reserve file
@@ -45,7 +47,9 @@ func (h *health) refuse() error {
 func (h *health) failed(err error) {
 	if !isFull(err) {
 		h.fall(err)
+		return
 	}
+	h.tight.Store(true)
 }
 
 // giveReserve gives the reserve away to records that empty a full disk. From then on new mail is refused, until

@@ -33,8 +33,24 @@ func (s *Spool) housekeep() {
 	} else if s.health.due() && s.commit.probe() == nil {
 		s.health.heal()
 	}
+	s.makeRoom()
 	if s.health.full.Load() {
 		_ = s.health.restore()
+	}
+}
+
+// makeRoom gives the active segment up when room is short and nothing in it is needed: on a small disk it can be all
+// that fills it, and while mail is refused nothing else would ever end it.
+func (s *Spool) makeRoom() {
+	if !s.segs.allDead() {
+		return
+	}
+	room, err := s.Space()
+	if err != nil || room.ReadOnly || room.OK && !s.health.tight.Load() {
+		return
+	}
+	if s.commit.leaveDead() == nil {
+		s.health.tight.Store(false)
 	}
 }
 

@@ -161,6 +161,18 @@ func (s *segments) dead(active uint32) []uint32 {
 	return out
 }
 
+// allDead reports that no segment is needed, and that the last one holds something all the same.
+func (s *segments) allDead() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, g := range s.list {
+		if g.live > 0 {
+			return false
+		}
+	}
+	return len(s.list) > 0 && s.list[len(s.list)-1].end > segment.HeaderSize
+}
+
 // drop deletes the first segment. The directory is synced before the next may go: were a later one gone and this
 // one back after a crash, mail that has ended would live again.
 func (s *segments) drop(num uint32) error {
