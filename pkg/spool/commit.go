@@ -56,6 +56,7 @@ type committer struct {
 	redo     batch // lazy records that must be written again
 	wrote    time.Time
 	retryAt  time.Time
+	muted    bool // that no segment can be begun was said
 	stats    *counters
 	activeNo func(uint32) // tells who deletes segments which one is in use
 }
@@ -248,7 +249,7 @@ func (c *committer) roll(leaveDead bool) error {
 	if err != nil {
 		return err
 	}
-	c.active, c.synced = g, g.end
+	c.active, c.synced, c.muted = g, g.end, false
 	c.activeNo(g.num)
 	return nil
 }
@@ -280,7 +281,8 @@ func (c *committer) disown() {
 	if c.active != nil || c.prev == 0 {
 		return
 	}
-	if err := c.roll(false); err != nil {
+	if err := c.roll(false); err != nil && !c.muted {
+		c.muted = true // it is tried every 200 ms
 		c.log.Warn("spool: cannot begin a new segment", "error", err)
 	}
 }
