@@ -16,7 +16,7 @@ func seats(want, n int, files uint64) int {
 func limitSeats(log *slog.Logger, listen string, want, n int, files uint64) int {
 	have := seats(want, n, files)
 	if have < want {
-		log.Warn("max_connections is lowered: the limit of open files is too small for it",
+		log.Info("max_connections is lowered: the limit of open files is too small for it",
 			"listen", listen, "max_connections", want, "used", have, "open_files", files)
 	}
 	return have
