@@ -46,4 +46,6 @@ type Parts struct {
 	IDs      *message.IDSource
 	Now      func() time.Time
 	Metrics  *Metrics // nil: nothing is counted
+	// Lean says that memory is scarce: messages are read from the store again when they are sent. nil: never.
+	Lean func() bool
 }

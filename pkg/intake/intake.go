@@ -40,6 +40,7 @@ func (in *Intake) Accept(ctx context.Context, sub *message.Submission) ([]messag
 		sub: sub, conn: sub.Conn.Freeze(), now: in.Now(), together: max(portionBytes/(len(sub.Data)+1), 1),
 		ids: make([]message.ID, 0, len(groups)), kept: make([]*message.Message, 0, len(groups)),
 	}
+	t.lean = in.Lean != nil && in.Lean()
 	for rest := groups; len(rest) > 0; {
 		n := min(t.together, len(rest))
 		if err := in.portion(ctx, &t, rest[:n], n == len(rest)); err != nil {
@@ -63,12 +64,13 @@ type taking struct {
 	conn     *message.Meta // what the connection's metadata were when it came
 	now      time.Time
 	together int // messages of a portion
+	lean     bool
 	ids      []message.ID
 	kept     []*message.Message // durable
 }
 
 // large reports that the messages are too large to be all kept in memory.
-func (t *taking) large() bool { return cap(t.ids) > t.together }
+func (t *taking) large() bool { return t.lean || cap(t.ids) > t.together }
 
 // portion makes the messages of some groups durable. Only the last portion names the order, which is done then.
 func (in *Intake) portion(ctx context.Context, t *taking, groups [][]mail.Address, last bool) error {

@@ -177,6 +177,24 @@ func TestLargeSubmissions(t *testing.T) {
 	}
 }
 
+// TestLean: when memory is scarce a message leaves it once it is stored.
+func TestLean(t *testing.T) {
+	for _, lean := range []bool{false, true} {
+		h := &house{}
+		in := newIntake(h)
+		in.Lean = func() bool { return lean }
+		if _, err := in.Accept(t.Context(), submission(t, "b@one.test")); err != nil {
+			t.Fatal(err)
+		}
+		if got := h.inserted[0].InMemory(); got == lean {
+			t.Errorf("lean %v: in memory %v", lean, got)
+		}
+		if got := strings.Join(h.orders, ","); got != "" {
+			t.Errorf("orders %q", got)
+		}
+	}
+}
+
 func TestOrderOfSteps(t *testing.T) {
 	h := &house{}
 	ids, err := newIntake(h).Accept(t.Context(), submission(t, "b@One.test", "c@one.test", "d@two.test"))

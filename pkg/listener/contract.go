@@ -34,6 +34,15 @@ type Recorder interface {
 // each MAIL, so it must be quick.
 type Gate func() *smtp.Error
 
+// Memory bounds what the messages on their way in may take together. A session that gets none hears
+// `421 4.3.2 HOST load shedding. Try later`.
+type Memory interface {
+	// Take asks for n bytes.
+	Take(n int) bool
+	// Give returns them.
+	Give(n int)
+}
+
 // Parts are what a Server is made of.
 type Parts struct {
 	Options  Options
@@ -41,6 +50,7 @@ type Parts struct {
 	Intake   Intake
 	Recorder Recorder
 	Gate     Gate         // nil: mail can always be taken
+	Memory   Memory       // nil: only the size of each message is bounded
 	Metrics  *Metrics     // nil: nothing is counted
 	Log      *slog.Logger // nil: slog.Default
 }

@@ -45,12 +45,17 @@ func (s *session) brokenOff(err error) {
 	switch {
 	case errors.Is(err, errTooBig):
 		s.refuse(smtp.NewReply(552, "5.3.4", "message too big"), "")
+	case errors.Is(err, errNoMemory):
+		s.say421("load shedding. Try later")
 	case errors.Is(err, errCut), isTimeout(err) && s.failed == nil:
 		s.hangUp(err)
 	}
 }
 
-var errTooBig = errors.New("message exceeds any bound")
+var (
+	errTooBig   = errors.New("message exceeds any bound")
+	errNoMemory = errors.New("no memory for the message")
+)
 
 // receive reads the message into s.in and leaves s.r behind its end.
 func (s *session) receive() (*body, error) {
@@ -67,8 +72,9 @@ func (s *session) receive() (*body, error) {
 		switch {
 		case b.dropping():
 			s.w = b.compact(s.in, s.w)
-		case s.w == len(s.in):
-			s.grow()
+		case s.w == len(s.in) && !s.grow():
+			s.r = s.w
+			return nil, errNoMemory
 		}
 		taken := b.total + s.w - b.in
 		if taken/maxTimes > b.max {

@@ -49,6 +49,7 @@ func New(p Parts) (*Server, error) {
 		open: make(map[*session]struct{}),
 		pool: newBufferPool(int64(p.Options.DataBufferSize)),
 	}
+	s.pool.memory = p.Memory
 	if s.log == nil {
 		s.log = slog.Default()
 	}

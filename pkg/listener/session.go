@@ -86,6 +86,7 @@ func (s *session) end() {
 		s.localFault(fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
 	}
 	_ = s.flush()
+	s.drop()
 	if s.impolite && s.failed == nil {
 		s.linger()
 	}

@@ -148,12 +148,23 @@ func (c *wire) giveBack(b []byte) {
 	}
 }
 
-// grow doubles the room for a message in c.in.
-func (c *wire) grow() {
+// grow doubles the room for a message in c.in. It reports whether there was memory for that.
+func (c *wire) grow() bool {
 	old := c.in
-	c.in = c.pool.get(len(old) * 2)
+	b := c.pool.get(len(old) * 2)
+	if b == nil {
+		return false
+	}
+	c.in = b
 	copy(c.in, old[:c.w])
 	c.giveBack(old)
+	return true
+}
+
+// drop forgets all input.
+func (c *wire) drop() {
+	c.r, c.w = 0, 0
+	c.release()
 }
 
 // line is the next command line without its CRLF, valid until the next call. A line that cannot be good is

@@ -118,6 +118,10 @@ func (g *gate) answer() (*smtp.Error, error) {
 	}
 	g.memory.refresh()
 	if g.memory.headroom() == 0 {
+		g.memory.relieve(time.Now())
+		g.memory.refresh()
+	}
+	if g.memory.headroom() == 0 {
 		return gateMemory, errors.New("the process uses more than 75 % of the memory that it may have")
 	}
 	return nil, nil

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,11 +16,49 @@ import (
 // memory is the daemon's view of how much it may use (semantics.md 19): the limit is the first of cgroup, address
 // space ulimit and RAM that is set; 75 % of it is the soft limit, above which no new mail is taken.
 type memory struct {
-	soft int64
-	used atomic.Int64
+	soft   int64
+	used   atomic.Int64
+	taken  atomic.Int64 // by messages on their way in, as listener.Memory counts them
+	relief time.Time
 }
 
 func newMemory() *memory { return &memory{soft: memoryLimit() / 4 * 3} }
+
+// Take is listener.Memory: messages on their way in may take a third of the soft limit, since what becomes of them
+// takes as much again. One message is always let in: n is twice what its session has already.
+func (m *memory) Take(n int) bool {
+	now := m.taken.Add(int64(n))
+	if now > m.soft/3 && now-int64(n) > int64(n)/2 {
+		m.taken.Add(int64(-n))
+		return false
+	}
+	return true
+}
+
+// Give is listener.Memory.
+func (m *memory) Give(n int) { m.taken.Add(int64(-n)) }
+
+// low reports that less than 20 % are left below the soft limit: bodies leave memory once they are stored.
+func (m *memory) low() bool { return m.used.Load() > m.soft/5*4 }
+
+// collectSooner makes the collector work harder near the soft limit than it would by itself: garbage must not be what
+// mail is refused for. GOMEMLIMIT, if set, says it otherwise.
+func (m *memory) collectSooner() {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(m.soft / 10 * 9)
+	}
+}
+
+// relieve gives free memory back to the system, which Go would do in its own time.
+func (m *memory) relieve(now time.Time) {
+	if now.Sub(m.relief) >= reliefTime {
+		m.relief = now
+		debug.FreeOSMemory()
+	}
+}
+
+// reliefTime is how often that is worth a full collection.
+const reliefTime = 5 * time.Second
 
 // refresh reads the resident size. It is called once a second.
 func (m *memory) refresh() {

@@ -37,3 +37,29 @@ func TestCgroupLimit(t *testing.T) {
 		}
 	}
 }
+
+// TestMessagesOnTheirWayInShareMemory: together they take at most a third, but one is always let in.
+func TestMessagesOnTheirWayInShareMemory(t *testing.T) {
+	m := &memory{soft: 300}
+	for _, n := range []int{32, 64} { // a session whose buffer doubles
+		if !m.Take(n) {
+			t.Fatalf("the first session gets no %d bytes", n)
+		}
+	}
+	m.Give(32)
+	if m.Take(64) {
+		t.Error("a second session gets more than there is")
+	}
+	if !m.Take(16) {
+		t.Error("a second session does not get what is left")
+	}
+	m.Give(16)
+	if !m.Take(128) {
+		t.Error("a session that is alone does not get more than there is")
+	}
+	m.Give(64)
+	m.Give(128)
+	if n := m.taken.Load(); n != 0 {
+		t.Errorf("%d bytes are left over", n)
+	}
+}

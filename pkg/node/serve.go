@@ -34,6 +34,7 @@ func Serve(abort, drain context.Context, o Options) error {
 		return err
 	}
 	n := &server{Options: o, plan: p, journal: j, registry: metric.NewRegistry(), gate: newGate(o.Log, j), abort: abort}
+	n.gate.memory.collectSooner()
 	return n.run(drain)
 }
 
@@ -119,6 +120,7 @@ func (n *server) run(drain context.Context) error {
 	n.restore(s)
 	n.out.run("ready queues", n.rooms.ready.Run, failed)
 	n.flow.run("scheduled queues", n.rooms.queues.Run, failed)
+	n.rooms.intake.Lean = n.gate.memory.low
 	n.intake.set(n.rooms.intake)
 	n.flow.run("orders", n.orders, failed)
 	n.gate.started(s)
@@ -190,7 +192,7 @@ func (n *server) bind(failed func(error)) error {
 		l.Value.MaxConnections = limitSeats(n.Log, l.Value.Listen, l.Value.MaxConnections, len(n.plan.setup.ESMTP), files)
 		srv, err := listener.New(listener.Parts{
 			Options: l.Value, Hooks: n.plan.policy, Intake: &n.intake, Recorder: n.journal,
-			Gate: n.gate.Ask, Metrics: metrics, Log: n.Log,
+			Gate: n.gate.Ask, Memory: n.gate.memory, Metrics: metrics, Log: n.Log,
 		})
 		if err == nil {
 			var ln net.Listener
