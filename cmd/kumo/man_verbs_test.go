@@ -16,6 +16,7 @@ import (
 var environment = [][2]string{
 	{"COLUMNS", "Width of tables on a terminal; else the terminal's own."},
 	{"GOMAXPROCS", "How many threads of kumo serve run Go code at once; twice the number of processors when it is not set."},
+	{"GOMEMLIMIT", "How many bytes of memory kumo serve tries to live in, with the units KiB, MiB and GiB; 90 % of its soft limit (75 % of what the machine or its control group allows) when it is not set."},
 	{"KUMOD_LOG", "What kumo serve says on stderr: error, warn, info (the default) or debug."},
 	{"KUMO_FORCE_TTY", "With any value, print as on a terminal although the output is none."},
 	{"KUMO_NODE_ID", "The UUID of this node in log records; else one is made up once and kept."},
