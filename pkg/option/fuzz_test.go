@@ -32,7 +32,7 @@ func FuzzParseDuration(f *testing.F) {
 }
 
 func FuzzCIDR(f *testing.F) {
-	for _, s := range []string{"10.0.0.0/8", "::1", "::ffff:10.0.0.0/104", "::/0", "fe80::1%x", "1.2.3.4/33"} {
+	for _, s := range []string{"10.0.0.0/8", "::1", "::ffff:10.0.0.0/104", "::/0", "fe80::1%x", "1.2.3.4/33", "::/80"} {
 		f.Add(s, "10.1.2.3")
 	}
 	f.Fuzz(func(t *testing.T, s, a string) {
@@ -41,8 +41,11 @@ func FuzzCIDR(f *testing.F) {
 			return
 		}
 		set := CIDRsOf(p)
-		if !set.Contains(p.Addr()) || !set.Contains(lastOf(p)) {
-			t.Fatalf("%s does not contain its ends", p)
+		for _, end := range []netip.Addr{p.Addr(), lastOf(p)} {
+			// An IPv6 block can reach into ::ffff:0:0/96, whose addresses are IPv4 and so not in it.
+			if !set.Contains(end) && !(end.Is4In6() && p.Addr().Is6()) {
+				t.Fatalf("%s does not contain its end %s", p, end)
+			}
 		}
 		again, err := CIDRs(set.texts()...)
 		if err != nil || again.String() != set.String() {
