@@ -29,9 +29,37 @@ type Message struct {
 	// spool keeps it for those who list the queue.
 	LastResponse string
 
+	// History are the latest attempts, oldest first, at most MaxHistory. The spool keeps it with the message.
+	History []Try
+
 	body   []byte
 	loader Body
 }
+
+// MaxHistory is how many attempts a message remembers.
+const MaxHistory = 16
+
+// Try is one attempt that failed for the time being, as the spool remembers it.
+type Try struct {
+	At       time.Time
+	Response string // on one line, at most 256 bytes
+	Source   string // egress source, "" if none was chosen
+	Peer     string // "name [address]" of the host that answered, "" if none did
+}
+
+// Tried adds an attempt to the history.
+func (m *Message) Tried(t Try) {
+	if len(t.Response) > maxTryResponse {
+		t.Response = strings.ToValidUTF8(t.Response[:maxTryResponse], "")
+	}
+	if n := len(m.History) - MaxHistory + 1; n > 0 {
+		m.History = append(m.History[:0:0], m.History[n:]...)
+	}
+	m.History = append(m.History, t)
+}
+
+// maxTryResponse bounds the answers in the history, in bytes.
+const maxTryResponse = 256
 
 // Data is the body: headers, empty line, text, with CRLF line ends. It is read from the loader when it is not in
 // memory. The caller must not change the bytes.

@@ -32,6 +32,8 @@ type Entry struct {
 	Due      time.Time // zero: now
 	Attempts int
 	Size     int // bytes of the body
+	State    State
+	Order    string // that an OnHold or Trashed message obeys
 }
 
 // Config is what Open needs to know.
