@@ -46,6 +46,8 @@ message spool journal egress shaping                      < node
 listener intake queue ready delivery                      < node
 luahost policy admin                                      < node
 option                                                    < cli
+# torture opens spools as the owner does, breaks them, and counts what is left; the verb hands it the daemon's program.
+option mail smtp message spool                            < torture
 `
 
 // anything are the rooms that may import every room but cmd: kumotest, which only tests import.

@@ -147,7 +147,7 @@ func (c *committer) write(b *batch, sync bool) error {
 	if g == nil {
 		return nil
 	}
-	if sync && (c.synced < g.end+size || b.probe) {
+	if sync && (c.synced < g.end+size || b.probe) && !leavesSyncOut {
 		if err := g.file.Sync(); err != nil {
 			return c.abandon(fmt.Errorf("sync segment %d: %w", g.num, err))
 		}

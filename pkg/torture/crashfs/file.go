@@ -1,4 +1,4 @@
-package kumotest
+package crashfs
 
 import (
 	"errors"
@@ -16,7 +16,8 @@ import (
 func missing(op, name string) error { return &fs.PathError{Op: op, Path: name, Err: fs.ErrNotExist} }
 
 // Create implements spool.FS.
-func (c *CrashFS) Create(name string) (spool.File, error) {
+func (c *FS) Create(name string) (spool.File, error) {
+	c.pause("create")
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.files[name] != nil {
@@ -31,14 +32,14 @@ func (c *CrashFS) Create(name string) (spool.File, error) {
 	in := &inode{num: c.next}
 	c.next++
 	c.files[name] = in
-	return &crashFile{c: c, in: in, name: name}, nil
+	return &file{c: c, in: in, name: name}, nil
 }
 
 // Open implements spool.FS.
-func (c *CrashFS) Open(name string, _ bool) (spool.File, error) {
+func (c *FS) Open(name string, _ bool) (spool.File, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := c.off(); err != nil {
+	if err := c.dead(); err != nil {
 		return nil, err
 	}
 	in := c.files[name]
@@ -48,11 +49,12 @@ func (c *CrashFS) Open(name string, _ bool) (spool.File, error) {
 	if in.dir {
 		return nil, fmt.Errorf("open %s: not a regular file", name)
 	}
-	return &crashFile{c: c, in: in, name: name}, nil
+	return &file{c: c, in: in, name: name}, nil
 }
 
 // Mkdir implements spool.FS.
-func (c *CrashFS) Mkdir(name string) error {
+func (c *FS) Mkdir(name string) error {
+	c.pause("mkdir")
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.files[name] != nil {
@@ -67,7 +69,8 @@ func (c *CrashFS) Mkdir(name string) error {
 }
 
 // Rename implements spool.FS.
-func (c *CrashFS) Rename(from, to string) error {
+func (c *FS) Rename(from, to string) error {
+	c.pause("rename")
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.files[from] == nil {
@@ -76,13 +79,17 @@ func (c *CrashFS) Rename(from, to string) error {
 	if err := c.op("rename", to); err != nil {
 		return err
 	}
+	if old := c.files[to]; old != nil {
+		c.used -= len(old.data)
+	}
 	c.files[to] = c.files[from]
 	delete(c.files, from)
 	return nil
 }
 
 // Remove implements spool.FS.
-func (c *CrashFS) Remove(name string) error {
+func (c *FS) Remove(name string) error {
+	c.pause("remove")
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.files[name] == nil {
@@ -90,6 +97,9 @@ func (c *CrashFS) Remove(name string) error {
 	}
 	if err := c.op("remove", name); err != nil {
 		return err
+	}
+	if !c.files[name].dir {
+		c.used -= len(c.files[name].data)
 	}
 	delete(c.files, name)
 	return nil
@@ -100,10 +110,10 @@ func within(dir, path string) bool {
 }
 
 // ReadDir implements spool.FS.
-func (c *CrashFS) ReadDir(name string) ([]spool.Dirent, error) {
+func (c *FS) ReadDir(name string) ([]spool.Dirent, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := c.off(); err != nil {
+	if err := c.dead(); err != nil {
 		return nil, err
 	}
 	if in := c.files[name]; in == nil || !in.dir {
@@ -127,7 +137,8 @@ func (in *inode) dirent(path string) spool.Dirent {
 }
 
 // SyncDir implements spool.FS.
-func (c *CrashFS) SyncDir(name string) error {
+func (c *FS) SyncDir(name string) error {
+	c.pause("syncdir")
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.op("syncdir", name); err != nil {
@@ -143,10 +154,10 @@ func (c *CrashFS) SyncDir(name string) error {
 }
 
 // Stat implements spool.FS.
-func (c *CrashFS) Stat(name string) (spool.Dirent, error) {
+func (c *FS) Stat(name string) (spool.Dirent, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := c.off(); err != nil {
+	if err := c.dead(); err != nil {
 		return spool.Dirent{}, err
 	}
 	in := c.files[name]
@@ -157,14 +168,14 @@ func (c *CrashFS) Stat(name string) (spool.Dirent, error) {
 }
 
 // Space implements spool.FS.
-func (c *CrashFS) Space(string) (spool.Space, error) {
+func (c *FS) Space(string) (spool.Space, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	sp := c.space
 	if c.limit > 0 {
-		sp.TotalBytes, sp.FreeBytes = int64(c.limit), int64(max(0, c.limit-c.used()))
+		sp.TotalBytes, sp.FreeBytes = int64(c.limit), int64(max(0, c.limit-c.used))
 	}
-	return sp, c.off()
+	return sp, c.dead()
 }
 
 type unlocker func()
@@ -175,7 +186,7 @@ func (u unlocker) Close() error {
 }
 
 // Lock implements spool.FS.
-func (c *CrashFS) Lock(name string) (io.Closer, error) {
+func (c *FS) Lock(name string) (io.Closer, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.files[name] == nil {
@@ -192,16 +203,20 @@ func (c *CrashFS) Lock(name string) (io.Closer, error) {
 	}), nil
 }
 
-type crashFile struct {
-	c    *CrashFS
+type file struct {
+	c    *FS
 	in   *inode
 	name string
 }
 
-func (f *crashFile) ReadAt(b []byte, off int64) (int, error) {
+func (f *file) ReadAt(b []byte, off int64) (int, error) {
+	f.c.pause("read")
 	f.c.mu.Lock()
 	defer f.c.mu.Unlock()
-	if err := f.c.off(); err != nil {
+	if err := f.c.dead(); err != nil {
+		return 0, err
+	}
+	if err := f.c.failRead(f.name); err != nil {
 		return 0, err
 	}
 	if off >= int64(len(f.in.data)) {
@@ -214,27 +229,50 @@ func (f *crashFile) ReadAt(b []byte, off int64) (int, error) {
 	return n, nil
 }
 
-func (f *crashFile) WriteAt(off int64, bufs ...[]byte) (int64, error) {
+// failRead decides whether a read fails. The lock is held.
+func (c *FS) failRead(name string) error {
+	switch f := &c.read; {
+	case f.Times == 0:
+		return nil
+	case f.Skip > 0:
+		f.Skip--
+		return nil
+	default:
+		f.Times--
+		return &fs.PathError{Op: "read", Path: name, Err: f.Err}
+	}
+}
+
+func (f *file) WriteAt(off int64, bufs ...[]byte) (int64, error) {
+	f.c.pause("write")
 	f.c.mu.Lock()
 	defer f.c.mu.Unlock()
 	all := slices.Concat(bufs...)
+	was := f.c.off
 	err := f.c.op("write", f.name)
 	if err == nil {
 		fits := len(all)
 		if grow := int(off) + len(all) - len(f.in.data); f.c.limit > 0 && grow > 0 {
-			fits = len(all) - max(0, min(grow-(f.c.limit-f.c.used()), len(all)))
+			fits = len(all) - max(0, min(grow-(f.c.limit-f.c.used), len(all)))
 		}
-		f.in.write(off, all[:fits])
+		f.write(off, all[:fits])
 		if fits < len(all) {
 			err = &fs.PathError{Op: "write", Path: f.name, Err: syscall.ENOSPC}
 		}
 		return int64(fits), err
 	}
-	if errors.Is(err, ErrPowerCut) || !f.c.fault.Half && f.c.fault.Err != nil {
+	if errors.Is(err, ErrPowerCut) {
+		if torn := min(f.c.cutAt.Torn, len(all)); !was && torn > 0 {
+			f.write(off, all[:torn])
+			f.in.synced = put(f.in.synced, int(off), all[:torn])
+		}
+		return 0, err
+	}
+	if !f.c.fault.Half && f.c.fault.Err != nil {
 		return 0, err
 	}
 	half := all[:len(all)/2]
-	f.in.write(off, half)
+	f.write(off, half)
 	if f.c.fault.Landed {
 		f.in.synced = slices.Clone(f.in.data)
 	}
@@ -244,16 +282,23 @@ func (f *crashFile) WriteAt(off int64, bufs ...[]byte) (int64, error) {
 	return int64(len(half)), err
 }
 
-func (in *inode) write(off int64, b []byte) {
-	in.data = put(in.data, int(off), b)
-	for k := int(off) / sector; k*sector < int(off)+len(b); k++ {
-		delete(in.stuck, k)
+// write changes what the running system sees. The lock is held.
+func (f *file) write(off int64, b []byte) {
+	before := len(f.in.data)
+	f.in.data = put(f.in.data, int(off), b)
+	f.c.used += len(f.in.data) - before
+	if f.in.touched == nil {
+		f.in.touched = make(map[int]bool)
+	}
+	for k := min(int(off), before) / sector; k*sector < int(off)+len(b); k++ {
+		f.in.touched[k] = true
 	}
 }
 
 // Sync implements spool.File. After a failure it behaves as Linux does: the error is reported once, and what it did
 // not write no later sync will write.
-func (f *crashFile) Sync() error {
+func (f *file) Sync() error {
+	f.c.pause("sync")
 	f.c.mu.Lock()
 	defer f.c.mu.Unlock()
 	in := f.in
@@ -262,40 +307,37 @@ func (f *crashFile) Sync() error {
 	case errors.Is(err, ErrPowerCut):
 		return err
 	case err != nil && !f.c.fault.Landed:
-		if in.stuck == nil {
-			in.stuck = make(map[int]bool)
-		}
-		for _, k := range in.dirty() {
-			in.stuck[k] = true
-		}
+		clear(in.touched)
 		return err
 	}
 	for _, k := range in.dirty() {
 		off, end := k*sector, min((k+1)*sector, len(in.data))
 		in.synced = put(in.synced, off, in.data[off:end])
 	}
+	clear(in.touched)
 	if len(in.synced) > len(in.data) {
 		in.synced = in.synced[:len(in.data)]
 	}
 	return err
 }
 
-func (f *crashFile) Truncate(size int64) error {
+func (f *file) Truncate(size int64) error {
 	f.c.mu.Lock()
 	defer f.c.mu.Unlock()
 	if err := f.c.op("truncate", f.name); err != nil {
 		return err
 	}
-	if int64(len(f.in.data)) > size {
+	if n := len(f.in.data) - int(size); n > 0 {
 		f.in.data = slices.Clone(f.in.data[:size])
+		f.c.used -= n
 	}
 	return nil
 }
 
-func (f *crashFile) Size() (int64, error) {
+func (f *file) Size() (int64, error) {
 	f.c.mu.Lock()
 	defer f.c.mu.Unlock()
-	return int64(len(f.in.data)), f.c.off()
+	return int64(len(f.in.data)), f.c.dead()
 }
 
-func (f *crashFile) Close() error { return nil }
+func (f *file) Close() error { return nil }
