@@ -113,3 +113,24 @@ func (o *Order) Command() (Command, []message.ID, error) {
 	}
 	return c, ids, nil
 }
+
+// Counts say what an order that acts on messages came to, or how far it is.
+type Counts struct {
+	Matched int `json:"matched"`        // messages that the match wanted, busy ones included
+	Done    int `json:"done"`           // messages that were changed
+	Busy    int `json:"busy,omitempty"` // messages that a delivery has in hand: dealt with if they come back
+	// Sample are some of the messages that were changed, at most 10.
+	Sample []message.ID `json:"sample,omitempty"`
+	// Missing are ids of the order that no message in the spool has, at most 100 of them; Unknown is how many there are.
+	Missing []message.ID `json:"missing,omitempty"`
+	Unknown int          `json:"unknown,omitempty"`
+}
+
+// IsCommand reports the kinds of orders that act on messages.
+func IsCommand(kind string) bool {
+	switch kind {
+	case OrderRequeue, OrderBounce, OrderSuspend, OrderResume, OrderRebind, OrderHold, OrderRelease, OrderPurge, OrderUndo:
+		return true
+	}
+	return false
+}

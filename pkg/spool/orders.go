@@ -31,12 +31,13 @@ type Order struct {
 	Kind     string          `json:"kind"`
 	Created  time.Time       `json:"created"`
 	Author   string          `json:"author"`            // who asked, for people: user name and program
-	Payload  json.RawMessage `json:"payload,omitempty"` // what to do; gone when it is finished
-	Data     []byte          `json:"-"`                 // raw message of an inject order; gone when it is finished
+	Payload  json.RawMessage `json:"payload,omitempty"` // what to do; that of an inject order is gone when it is finished
+	Data     []byte          `json:"-"`                 // raw message of an inject order, or ids; gone when it is finished
 	State    string          `json:"state"`
 	Finished time.Time       `json:"finished,omitzero"`
-	IDs      []message.ID    `json:"ids,omitempty"`   // messages that came of it
-	Error    string          `json:"error,omitempty"` // why it failed
+	IDs      []message.ID    `json:"ids,omitempty"`    // messages that came of it
+	Error    string          `json:"error,omitempty"`  // why it failed
+	Counts   *Counts         `json:"counts,omitempty"` // of orders that act on messages: how far it is, and what it came to
 	seq      int64
 }
 
@@ -106,7 +107,25 @@ func OpenOrders(ctx context.Context, dir string) (*Orders, error) {
 		_ = db.Close()
 		return nil, fmt.Errorf("orders: %w", err)
 	}
+	if err := addCounts(ctx, db); err != nil {
+		_ = db.Close()
+		return nil, fmt.Errorf("orders: %w", err)
+	}
 	return &Orders{db: db}, nil
+}
+
+// addCounts gives a table that an earlier version made its last column.
+func addCounts(ctx context.Context, db *sql.DB) error {
+	const has = "SELECT count(*) FROM pragma_table_info('orders') WHERE name = 'counts'"
+	var n int
+	if err := db.QueryRowContext(ctx, has).Scan(&n); err != nil || n > 0 {
+		return err
+	}
+	_, err := db.ExecContext(ctx, "ALTER TABLE orders ADD COLUMN counts TEXT")
+	if err != nil && db.QueryRowContext(ctx, has).Scan(&n) == nil && n > 0 {
+		return nil // another process was faster
+	}
+	return err
 }
 
 // Close gives the table back.
@@ -164,10 +183,10 @@ func (o *Orders) Get(ctx context.Context, id string) (Order, error) {
 	var r Order
 	var created int64
 	var finished sql.NullInt64
-	var payload, ids, fault sql.NullString
+	var payload, ids, fault, counts sql.NullString
 	err := o.db.QueryRowContext(ctx,
-		"SELECT seq, id, kind, created, author, payload, state, finished, ids, error FROM orders WHERE id = ?", id,
-	).Scan(&r.seq, &r.ID, &r.Kind, &created, &r.Author, &payload, &r.State, &finished, &ids, &fault)
+		"SELECT seq, id, kind, created, author, payload, state, finished, ids, error, counts FROM orders WHERE id = ?", id,
+	).Scan(&r.seq, &r.ID, &r.Kind, &created, &r.Author, &payload, &r.State, &finished, &ids, &fault, &counts)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = ErrNoOrder
 	}
@@ -181,10 +200,23 @@ func (o *Orders) Get(ctx context.Context, id string) (Order, error) {
 	if ids.String != "" {
 		err = json.Unmarshal([]byte(ids.String), &r.IDs)
 	}
+	if counts.String != "" {
+		err = errors.Join(err, json.Unmarshal([]byte(counts.String), &r.Counts))
+	}
 	return r, err
 }
 
-// data reads the raw message of an order.
+// Progress notes how far an order is, for those who wait for it.
+func (o *Orders) Progress(ctx context.Context, id string, c Counts) error {
+	b, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	_, err = o.db.ExecContext(ctx, "UPDATE orders SET counts = ? WHERE id = ? AND state = 'waiting'", string(b), id)
+	return err
+}
+
+// data reads the raw message of an order, or the ids that it names.
 func (o *Orders) data(ctx context.Context, id string) ([]byte, error) {
 	var b []byte
 	err := o.db.QueryRowContext(ctx, "SELECT data FROM orders WHERE id = ?", id).Scan(&b)
@@ -263,9 +295,17 @@ func (o *Orders) finish(ctx context.Context, now time.Time, orders []Order, resu
 		if err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx,
-			"UPDATE orders SET state = ?, finished = ?, ids = ?, error = ?, payload = NULL, data = NULL WHERE seq = ? AND state = 'waiting'",
-			state, now.UnixNano(), string(ids), res.Error, r.seq)
+		counts := sql.NullString{Valid: res.Counts != nil}
+		if counts.Valid {
+			b, err := json.Marshal(res.Counts)
+			if err != nil {
+				return err
+			}
+			counts.String = string(b)
+		}
+		_, err = tx.ExecContext(ctx, `UPDATE orders SET state = ?, finished = ?, ids = ?, error = ?, counts = ?,
+			payload = CASE WHEN kind = 'inject' THEN NULL ELSE payload END, data = NULL WHERE seq = ? AND state = 'waiting'`,
+			state, now.UnixNano(), string(ids), res.Error, counts, r.seq)
 		if err != nil {
 			return err
 		}
@@ -273,11 +313,11 @@ func (o *Orders) finish(ctx context.Context, now time.Time, orders []Order, resu
 	return tx.Commit()
 }
 
-// prune deletes finished orders that nobody will ask for any more.
-func (o *Orders) prune(ctx context.Context, before time.Time) error {
-	_, err := o.db.ExecContext(ctx,
-		"DELETE FROM orders WHERE seq IN (SELECT seq FROM orders WHERE state <> 'waiting' AND finished < ? LIMIT 10000)",
-		before.UnixNano())
+// prune deletes finished orders that nobody will ask for any more: those that act on messages are kept longer.
+func (o *Orders) prune(ctx context.Context, now time.Time) error {
+	_, err := o.db.ExecContext(ctx, `DELETE FROM orders WHERE seq IN (SELECT seq FROM orders WHERE state <> 'waiting'
+		AND finished < CASE WHEN kind = 'inject' THEN ? ELSE ? END LIMIT 10000)`,
+		now.Add(-orderKeep).UnixNano(), now.Add(-commandKeep).UnixNano())
 	return err
 }
 

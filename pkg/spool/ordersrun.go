@@ -16,6 +16,8 @@ type Result struct {
 	IDs   []message.ID // messages that came of it
 	Error string       // why it failed for good, "" if it did not
 	Later bool         // a local fault: try again in a while
+
+	Counts *Counts // of orders that act on messages
 }
 
 const (
@@ -23,6 +25,8 @@ const (
 	orderRetry = 5 * time.Second       // until an order with Later is tried again
 	orderWays  = 32                    // inject orders carried out at the same time, so that they share syncs
 	orderKeep  = 24 * time.Hour        // how long finished orders can be asked for
+
+	commandKeep = 30 * 24 * time.Hour // the same for orders that act on messages
 )
 
 // ErrNoOrders is a spool that was opened without its orders.
@@ -87,7 +91,7 @@ func (r *orderRun) poll(ctx context.Context) error {
 	r.version = v
 	if now.Sub(r.pruned) > time.Hour {
 		r.pruned = now
-		return r.s.orders.prune(ctx, r.s.cfg.Now().Add(-orderKeep))
+		return r.s.orders.prune(ctx, r.s.cfg.Now())
 	}
 	return nil
 }
@@ -136,7 +140,7 @@ func (r *orderRun) one(ctx context.Context, o Order) Result {
 	if ctx.Err() != nil {
 		return Result{Later: true}
 	}
-	if o.Kind == OrderInject {
+	if o.Kind == OrderInject || IsCommand(o.Kind) {
 		var err error
 		if o.Data, err = r.s.orders.data(ctx, o.ID); err != nil {
 			r.s.log.Error("spool: read order", "error", err)
