@@ -36,6 +36,7 @@ type Type struct {
 	Methods []Func
 	Fields  []Field
 	Index   lua.LGFunction // __index for names that are not methods; nil means nil
+	Assign  lua.LGFunction // __newindex; nil means that fields cannot be set
 	Pairs   lua.LGFunction // __pairs
 	String  lua.LGFunction // __tostring
 	Eq      lua.LGFunction // __eq
@@ -89,7 +90,7 @@ func (t *Type) metatable(s *State) *lua.LTable {
 			methods.Metatable = fallback
 		}
 	}
-	for name, fn := range map[string]lua.LGFunction{"__pairs": t.Pairs, "__tostring": t.String, "__eq": t.Eq, "__len": t.Len} {
+	for name, fn := range map[string]lua.LGFunction{"__newindex": t.Assign, "__pairs": t.Pairs, "__tostring": t.String, "__eq": t.Eq, "__len": t.Len} {
 		if fn != nil {
 			mt.RawSetString(name, s.L.NewFunction(fn))
 		}

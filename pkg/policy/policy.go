@@ -83,12 +83,14 @@ func (p *Policy) Contexts() (alive, spare int) { return p.host.Count() }
 // Epoch counts the configuration epochs, from 1. Answers asked with refresh_strategy Epoch are good until it changes.
 func (p *Policy) Epoch() uint64 { return p.epoch.Load() }
 
-// Modules lists the modules of kumo that know mail.
-func Modules() []luahost.Module { return []luahost.Module{kumoModule, dnsModule} }
+// Modules lists the modules of policies: the core first, because the others are its fields.
+func Modules() []luahost.Module {
+	return append([]luahost.Module{kumoModule, dnsModule}, luahost.Modules()...)
+}
 
 // Types lists the kinds of userdata.
 func Types() []*luahost.Type {
-	return []*luahost.Type{&messageType, &connType, &addressType, &addressHeaderType, &mailboxType, &configType}
+	return append([]*luahost.Type{&messageType, &connType, &addressType, &addressHeaderType, &mailboxType, &configType}, luahost.Types()...)
 }
 
 // of is the Policy whose state runs. Its host is not set yet while the policy loads for the first time.
