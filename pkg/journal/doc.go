@@ -11,6 +11,7 @@
 //  4. When the disk does not take a frame, the lines stay in memory and are written again later. Half of back_pressure
 //     full, Healthy asks for mail to be refused; full, Record waits: a fact about accepted mail is not dropped.
 //  5. Tail reads records in order, of our segments and of KumoMTA's, and follows an open segment frame by frame.
+//  6. Read and Scan give the records of any number of directories in the order of their times, by id, type and time.
 //
 // Invariants: "one-line": a record is one JSON object on one line, without control characters, whatever a peer sent.
 // "whole-frames": the open segment ends with a whole frame at any moment, so that zstdcat reads it. "no-gap": records
