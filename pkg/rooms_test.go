@@ -69,6 +69,8 @@ var doors = map[string]string{
 	"github.com/prometheus/client_model":  "pkg/metric",
 	"github.com/klauspost/compress":       "pkg/journal",
 	"github.com/google/uuid":              "pkg/journal pkg/listener pkg/delivery pkg/intake pkg/luahost",
+	"github.com/goccy/go-yaml":            "pkg/luahost",
+	"github.com/pelletier/go-toml":        "pkg/luahost pkg/shaping pkg/journal",
 	"github.com/dlclark/regexp2":          "pkg/option",
 	"github.com/rogpeppe/go-internal":     "",
 	"golang.org/x/net":                    "pkg/dns",

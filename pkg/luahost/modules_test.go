@@ -1,6 +1,8 @@
 package luahost
 
 import (
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -45,6 +47,14 @@ func TestModules(t *testing.T) {
 		{`local m = kumo.domain_map.new() m['*.b'] = 1 m['*.a.b'] = 2 return m['c.a.b'] .. m['a.b']`, "21"},
 		{`local m = kumo.cidr.make_map { ['10.0.0.0/8'] = 'wide', ['10.1.0.0/16'] = 'near', ['::1'] = 'six' } return m['10.1.2.3:25'] .. m['[10.2.0.1]'] .. m['[::1]:25'] .. tostring(m['192.0.2.1']) .. tostring(m['x'])`, "nearwidesixnilnil"},
 		{`local m = kumo.regex_set_map.new { hello = 'hi', ['(?<=good)bye'] = 'farewell' } return m['goodbye'] .. m['hello there'] .. tostring(m['x'])`, "farewellhinil"},
+		{`return kumo.serde.json_encode { b = 1, a = { 1.5, 'x', true }, n = 2^53 }`, `{"a":[1.5,"x",true],"b":1,"n":9007199254740992}`},
+		{"local v = kumo.serde.json_parse '{\"a\": 1, // one\\n # two\\n /* three */ \"b\": \"//\"}' return v.a .. v.b", "1//"},
+		{`return kumo.serde.json_encode_pretty { a = '<b>' }`, "{\n  \"a\": \"<b>\"\n}"},
+		{`local v = kumo.serde.toml_parse '[a."b.c"]\nx = 1\nd = 2026-11-20' return v.a['b.c'].x .. v.a['b.c'].d`, "12026-11-20"},
+		{`return kumo.serde.toml_encode { a = { x = 1 }, l = { 'y' } }`, "l = ['y']\n\n[a]\nx = 1\n"},
+		{`local v = kumo.serde.yaml_parse 'a: &x [1, two]\nb: *x\nc: null' return v.b[2] .. v.b[1] .. tostring(v.c)`, "two1nil"},
+		{`return kumo.serde.yaml_encode { a = 1 }`, "a: 1\n"},
+		{`return tostring(kumo.serde.json_parse('[18446744073709551615, 1.5, 1e3]')[3])`, "1000"},
 	} {
 		if got, err := say(t, c.chunk); err != nil || got != c.want {
 			t.Errorf("%s: %v %v, want %s", c.chunk, got, err, c.want)
@@ -58,6 +68,15 @@ func TestModulesRefuse(t *testing.T) {
 		{`kumo.digest.sha1({})`, "string expected"},
 		{`kumo.encode.base64_decode '***'`, "kumo.encode.base64_decode: illegal base64 data"},
 		{`kumo.uuid.parse 'nope'`, `kumo.uuid.parse: "nope" is not a UUID`},
+		{`kumo.serde.json_parse '{"a":\n tru}'`, "kumo.serde.json_parse: line 2 column"},
+		{`kumo.serde.json_parse '{"a":1'`, "the text ends in the middle"},
+		{`kumo.serde.json_parse '1 2'`, "more behind the value"},
+		{`kumo.serde.toml_parse 'a = \nb = 2'`, "kumo.serde.toml_parse: line 1 column"},
+		{`kumo.serde.toml_load '/nonexistent/x.toml'`, "kumo.serde.toml_load: open /nonexistent/x.toml: no such file"},
+		{`kumo.serde.toml_encode { 1 }`, "only a table with named values"},
+		{`kumo.serde.yaml_parse 'a: [1'`, "kumo.serde.yaml_parse: "},
+		{`local t = {} t.t = t kumo.serde.json_encode(t)`, "nested more than"},
+		{`kumo.serde.json_encode(print)`, "cannot convert a function"},
 		{`kumo.regex.compile '('`, "kumo.regex.compile: invalid value"},
 		{`local m = kumo.cidr.make_map() m['nope'] = 1`, "an IP address or a CIDR block"},
 		{`kumo.cidr.make_map { [1] = 2 }`, "a key is a number, expected a string"},
@@ -112,6 +131,25 @@ end)`, withModules)
 	loop := s.L.NewTable()
 	loop.RawSetString("loop", loop)
 	if _, err := Freeze(loop); err == nil || !strings.Contains(err.Error(), "nested more than") {
+		t.Error(err)
+	}
+}
+
+// TestYAMLBomb has a small text that stands for ten thousand million values.
+func TestYAMLBomb(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n")
+	for i := range 9 {
+		fmt.Fprintf(&b, "a%d: &a%d [", i+1, i+1)
+		b.WriteString(strings.Repeat(fmt.Sprintf("*a%d,", i), 10))
+		b.WriteString("]\n")
+	}
+	v, err := decodeYAML([]byte(b.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	nodes := 0
+	if _, err := neutral(v, 0, &nodes); !errors.Is(err, errTooBig) {
 		t.Error(err)
 	}
 }
