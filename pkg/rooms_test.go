@@ -73,7 +73,7 @@ var doors = map[string]string{
 	"github.com/pelletier/go-toml":        "pkg/luahost pkg/shaping pkg/journal",
 	"github.com/dlclark/regexp2":          "pkg/option",
 	"github.com/rogpeppe/go-internal":     "",
-	"golang.org/x/net":                    "pkg/dns",
+	"golang.org/x/net":                    "pkg/dns pkg/luahost",
 	"golang.org/x/text":                   "pkg/mail",
 	"golang.org/x/sys":                    "pkg/cli pkg/journal pkg/spool pkg/node pkg/kumotest",
 }

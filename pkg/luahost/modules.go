@@ -3,7 +3,7 @@ package luahost
 // Modules lists the modules that know no mail.
 func Modules() []Module {
 	return []Module{
-		cidrModule, digestModule, domainMapModule, encodeModule, regexModule, regexSetMapModule, serdeModule, uuidModule,
+		cidrModule, digestModule, domainMapModule, encodeModule, regexModule, regexSetMapModule, serdeModule, stringModule, uuidModule,
 	}
 }
 
