@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	yaml "github.com/goccy/go-yaml"
@@ -79,7 +78,7 @@ func (n notation) load(since, doc string) Func {
 		Example: "kumo.on('get_queue_config', function(domain)\n  if domain == 'known' then\n    return kumo.make_queue_config(" + module(since) + name + "('/opt/kumomta/etc/queues." + n.name + "')[domain])\n  end\nend)",
 		Go: func(l *lua.LState) int {
 			path := l.CheckString(1)
-			text, err := readDocument(path)
+			text, err := readRegular(path, maxDocument)
 			if err != nil {
 				Fail(l, fmt.Errorf("%s%s: %w", module(since), name, err))
 			}
@@ -134,16 +133,6 @@ func (n notation) write(name, since string, pretty bool, doc string) Func {
 			return 1
 		},
 	}
-}
-
-// readDocument reads a file of bounded size.
-func readDocument(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, maxDocument+1))
 }
 
 // neutral brings what decoders give to the values that ToLua knows, and bounds it: aliases in YAML can make small texts
