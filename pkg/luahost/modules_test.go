@@ -78,7 +78,7 @@ func TestModulesRefuse(t *testing.T) {
 		{`kumo.serde.json_parse '{"a":1'`, "the text ends in the middle"},
 		{`kumo.serde.json_parse '1 2'`, "more behind the value"},
 		{`kumo.serde.toml_parse 'a = \nb = 2'`, "kumo.serde.toml_parse: line 1 column"},
-		{`kumo.serde.toml_load '/nonexistent/x.toml'`, "kumo.serde.toml_load: open /nonexistent/x.toml: no such file"},
+		{`kumo.serde.toml_load '/nonexistent/x.toml'`, "kumo.serde.toml_load: stat /nonexistent/x.toml: no such file"},
 		{`kumo.serde.toml_encode { 1 }`, "only a table with named values"},
 		{`kumo.serde.yaml_parse 'a: [1'`, "kumo.serde.yaml_parse: "},
 		{`local t = {} t.t = t kumo.serde.json_encode(t)`, "nested more than"},
