@@ -16,39 +16,6 @@ import (
 	"kumo/pkg/spool/internal/segment"
 )
 
-// indexVersion is the layout of index.db. Another one is thrown away and rebuilt.
-const indexVersion = 1
-
-const indexSchema = `
-CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE queue (num INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
-CREATE TABLE message (
-  seq           INTEGER PRIMARY KEY,
-  id            BLOB NOT NULL UNIQUE,
-  queue         INTEGER NOT NULL,
-  sender        TEXT NOT NULL,
-  recipients    TEXT NOT NULL,    -- JSON list
-  created       INTEGER NOT NULL, -- nanoseconds since 1970
-  due           INTEGER NOT NULL, -- nanoseconds since 1970, 0: now
-  attempts      INTEGER NOT NULL,
-  size          INTEGER NOT NULL, -- bytes
-  last_response TEXT NOT NULL,
-  segment       INTEGER NOT NULL, -- where the accept record stands, and the length of its envelope
-  offset        INTEGER NOT NULL,
-  head          INTEGER NOT NULL,
-  shared        INTEGER NOT NULL, -- 1: the body stands with another record
-  up_segment    INTEGER NOT NULL, -- where the latest update record stands; 0: there is none
-  up_offset     INTEGER NOT NULL
-);
-CREATE INDEX message_queue ON message(queue);
-CREATE VIEW messages AS SELECT lower(hex(m.id)) AS id, q.name AS queue, m.sender, m.recipients,
-  m.created / 1e9 AS created, nullif(m.due, 0) / 1e9 AS due, m.attempts, m.size, m.last_response
-  FROM message m JOIN queue q ON q.num = m.queue;
-CREATE VIEW queues AS SELECT q.name AS queue, count(*) AS messages, sum(m.size) AS bytes,
-  min(m.created) / 1e9 AS oldest, min(m.due) / 1e9 AS next_due
-  FROM message m JOIN queue q ON q.num = m.queue GROUP BY m.queue;
-`
-
 const (
 	indexTick  = 450 * time.Millisecond // a message that is alive after one to two of them gets a row
 	indexChunk = 1000                   // changes in one transaction
@@ -68,14 +35,17 @@ type index struct {
 	idle    bool // there is no database: nothing is gathered
 
 	// Only the goroutine uses these.
-	aging  indexWork // of the tick before
-	db     *sql.DB
-	queues map[uint32]int64 // number in names to number in table queue
-	atSeg  uint32           // the checkpoint in the database
-	atEnd  int64
-	odd    int       // rows whose segment is gone, at the last comparison
-	faults int       // in a row
-	wait   time.Time // no new try before
+	aging    indexWork // of the tick before
+	db       *sql.DB
+	queues   map[uint32]int64 // number in names to number in table queue
+	atSeg    uint32           // the checkpoint in the database
+	atEnd    int64
+	odd      int        // rows whose segment is gone, at the last comparison
+	faults   int        // in a row
+	summed   []queueSum // what table queue has, by number in names
+	uneven   bool       // rows changed since
+	sumAgain time.Time
+	wait     time.Time // no new try before
 }
 
 // indexWork is what one tick gathered, and the end of the log then.
@@ -172,6 +142,7 @@ func (x *index) closeDB() {
 		_ = x.db.Close()
 		x.db = nil
 		x.atSeg, x.atEnd = 0, 0
+		x.summed, x.uneven, x.sumAgain = nil, false, time.Time{}
 	}
 }
 
@@ -210,6 +181,7 @@ func (x *index) finish() {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	for range 2 {
+		x.sumAgain = time.Time{}
 		if err := x.write(ctx, x.aging); err != nil {
 			return
 		}
@@ -254,6 +226,7 @@ func (x *index) open(ctx context.Context) error {
 	if err := x.reconcile(ctx); err != nil {
 		return err
 	}
+	x.uneven = true
 	if err := x.checkpoint(ctx, w); err != nil {
 		return err
 	}
@@ -321,17 +294,34 @@ func (x *index) write(ctx context.Context, w indexWork) error {
 	return x.checkpoint(ctx, w)
 }
 
-// checkpoint notes that everything in the log before w's end is in the database.
+// checkpoint notes that everything in the log before w's end is in the database, and brings the sums up to date.
 func (x *index) checkpoint(ctx context.Context, w indexWork) error {
-	if w.seg == 0 || w.seg == x.atSeg && w.end == x.atEnd {
+	moved := w.seg != 0 && (w.seg != x.atSeg || w.end != x.atEnd)
+	if !moved && !x.uneven {
 		return nil
 	}
-	_, err := x.db.ExecContext(ctx, "INSERT OR REPLACE INTO meta VALUES('segment', ?), ('offset', ?)",
-		strconv.Itoa(int(w.seg)), strconv.FormatInt(w.end, 10))
-	if err == nil {
+	tx, err := x.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }()
+	if moved {
+		_, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO meta VALUES('segment', ?), ('offset', ?)",
+			strconv.Itoa(int(w.seg)), strconv.FormatInt(w.end, 10))
+		if err != nil {
+			return err
+		}
+	}
+	if err := x.sums(ctx, tx); err != nil {
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	if moved {
 		x.atSeg, x.atEnd = w.seg, w.end
 	}
-	return err
+	return nil
 }
 
 func readMeta(ctx context.Context, db *sql.DB, name string) (string, error) {

@@ -63,7 +63,7 @@ func count(t testing.TB, dir string) int {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	queues, err := r.Queues(context.Background())
+	queues, err := r.Summary(context.Background(), spool.Filter{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +166,7 @@ func TestReadersSeeWhatIsAlive(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	queues, err := r.Queues(context.Background())
+	queues, err := r.Summary(context.Background(), spool.Filter{})
 	if err != nil || len(queues) != 2 || queues[0].Messages != 10 || queues[1].Messages != 9 || !r.Held() {
 		t.Errorf("queues: %+v, %v", queues, err)
 	}
@@ -333,7 +333,7 @@ func TestReadersBesideABusyOwner(t *testing.T) {
 				t.Errorf("%s is missing", m.ID)
 			}
 		}
-		if _, err := r.Queues(context.Background()); err != nil {
+		if _, err := r.Summary(context.Background(), spool.Filter{}); err != nil {
 			t.Error(err)
 		}
 		_ = r.Close()

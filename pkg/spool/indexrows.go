@@ -8,9 +8,10 @@ import (
 	"kumo/pkg/message"
 )
 
+// readQueues reads the numbers of the queues, and the sums that the table has.
 func (x *index) readQueues(ctx context.Context) error {
-	x.queues = make(map[uint32]int64)
-	rows, err := x.db.QueryContext(ctx, "SELECT num, name FROM queue")
+	x.queues, x.summed = make(map[uint32]int64), nil
+	rows, err := x.db.QueryContext(ctx, "SELECT num, name, messages, held, bytes, attempts, oldest, next_due FROM queue")
 	if err != nil {
 		return err
 	}
@@ -18,10 +19,16 @@ func (x *index) readQueues(ctx context.Context) error {
 	for rows.Next() {
 		var num int64
 		var name string
-		if err := rows.Scan(&num, &name); err != nil {
+		var q queueSum
+		if err := rows.Scan(&num, &name, &q.messages, &q.held, &q.bytes, &q.attempts, &q.oldest, &q.due); err != nil {
 			return err
 		}
-		x.queues[x.s.names.intern(name)] = num
+		n := x.s.names.intern(name)
+		x.queues[n] = num
+		for int(n) >= len(x.summed) {
+			x.summed = append(x.summed, make([]queueSum, max(64, len(x.summed)))...)
+		}
+		x.summed[n] = q
 	}
 	return rows.Err()
 }
@@ -114,11 +121,12 @@ func (x *index) stale(ctx context.Context, after int64) (ids []message.ID, next 
 	return ids, next, rows.Err()
 }
 
-const putRow = `INSERT INTO message(id, queue, sender, recipients, created, due, attempts, size, last_response,
-  segment, offset, head, shared, up_segment, up_offset) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
+const putRow = `INSERT INTO message(id, queue, sender, recipients, created, due, attempts, size, last_response, history, state,
+  held_by, segment, offset, head, shared, up_segment, up_offset) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
   ON CONFLICT(id) DO UPDATE SET queue = excluded.queue, sender = excluded.sender, recipients = excluded.recipients,
   created = excluded.created, due = excluded.due, attempts = excluded.attempts, size = excluded.size,
-  last_response = excluded.last_response, segment = excluded.segment, offset = excluded.offset, head = excluded.head,
+  last_response = excluded.last_response, history = excluded.history, state = excluded.state, held_by = excluded.held_by,
+  segment = excluded.segment, offset = excluded.offset, head = excluded.head,
   shared = excluded.shared, up_segment = excluded.up_segment, up_offset = excluded.up_offset`
 
 // apply writes or deletes the rows of ids, as the table says. fresh ids have no row yet.
@@ -148,6 +156,7 @@ func (x *index) apply(ctx context.Context, ids []message.ID, fresh bool) error {
 	if err := x.remove(ctx, tx, gone); err != nil {
 		return err
 	}
+	x.uneven = true
 	return tx.Commit()
 }
 
@@ -226,6 +235,7 @@ func (x *index) row(ctx context.Context, tx *sql.Tx, e entry) ([]any, error) {
 	}
 	return []any{
 		e.id[:], queue, m.Sender.String(), recipientsJSON(m), e.created, e.due, int64(e.attempts), int64(e.size), m.LastResponse,
+		historyJSON(m), rowState(Scheduled), "",
 		int64(e.seg), int64(e.off), int64(e.head), e.flags&flagShared != 0, int64(e.upSeg), int64(e.upOff),
 	}, nil
 }
@@ -245,7 +255,10 @@ func (x *index) queue(ctx context.Context, tx *sql.Tx, num uint32) (int64, error
 		return n, nil
 	}
 	name := x.s.names.get(num)
-	if _, err := tx.ExecContext(ctx, "INSERT OR IGNORE INTO queue(name) VALUES(?)", name); err != nil {
+	q := message.ParseQueueName(name)
+	_, err := tx.ExecContext(ctx, "INSERT OR IGNORE INTO queue(name, domain, tenant, campaign, routing_domain) VALUES(?,?,?,?,?)",
+		name, q.Domain, q.Tenant, q.Campaign, q.RoutingDomain)
+	if err != nil {
 		return 0, err
 	}
 	var n int64

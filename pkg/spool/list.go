@@ -1,13 +1,11 @@
 package spool
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"kumo/pkg/message"
@@ -24,115 +22,196 @@ type Row struct {
 	Attempts     int        `json:"attempts"`
 	Size         int        `json:"size"`
 	LastResponse string     `json:"last_response,omitempty"`
+	State        string     `json:"state"`             // StateScheduled, StateHeld or StateTrashed
+	Order        string     `json:"held_by,omitempty"` // that holds or trashed it
 
 	at place
 }
 
-// Filter says which rows List wants. The zero value wants all.
+// Filter says which rows List wants: those that fit all of it. The zero value wants all but the trashed ones.
 type Filter struct {
-	Queue string // scheduled queue name, "" for all
+	Queue string       // scheduled queue name, "" for all
+	Match Match        // the zero value wants all
+	IDs   []message.ID // for a Match with ByID
+	State string       // StateScheduled, StateHeld or StateTrashed; "" for the first two
 }
 
-// QueueRow is one scheduled queue in a summary.
-type QueueRow struct {
-	Queue    string    `json:"queue"`
-	Messages int       `json:"messages"`
-	Bytes    int64     `json:"bytes"`
-	Oldest   time.Time `json:"oldest"`   // reception of the oldest message
-	NextDue  time.Time `json:"next_due"` // earliest next attempt; zero: now
+// states are the states in the index that the filter wants, from low to high.
+func (f *Filter) states() (low, high int64) {
+	switch f.State {
+	case StateScheduled:
+		return rowScheduled, rowScheduled
+	case StateHeld:
+		return rowHeld, rowHeld
+	case StateTrashed:
+		return rowTrashed, rowTrashed
+	}
+	return rowScheduled, rowHeld
 }
 
 // rowPage is how many rows are read at a time. No transaction is open between pages, so that a reader that somebody
 // paused does not make the WAL grow.
 const rowPage = 1000
 
-const rowColumns = `m.seq, m.id, q.name, m.sender, m.recipients, m.created, m.due, m.attempts, m.size, m.last_response,
-  m.segment, m.offset, m.head, m.shared, m.up_segment, m.up_offset
-  FROM message m JOIN queue q ON q.num = m.queue `
+// rowSource are the rows of the index: the columns of the view messages, which conditions speak of, and behind them
+// what makes a Row.
+const rowSource = ` FROM (SELECT ` + viewColumns + `, m.seq AS seq_, m.id AS id_, m.queue AS queue_, m.created AS created_,
+  m.due AS due_, m.state AS state_, m.segment AS segment_, m.offset AS offset_, m.head AS head_, m.shared AS shared_,
+  m.up_segment AS up_segment_, m.up_offset AS up_offset_ FROM message m CROSS JOIN queue q ON q.num = m.queue) `
+
+const rowColumns = `SELECT seq_, id_, queue, sender, recipients, created_, due_, attempts, size, last_response, state_, held_by,
+  segment_, offset_, head_, shared_, up_segment_, up_offset_` + rowSource
 
 func scanRow(rows interface{ Scan(...any) error }) (Row, int64, error) {
 	var r Row
-	var seq, created, due int64
-	var id []byte
-	var recipients string
-	err := rows.Scan(&seq, &id, &r.Queue, &r.Sender, &recipients, &created, &due, &r.Attempts, &r.Size, &r.LastResponse,
-		&r.at.seg, &r.at.off, &r.at.head, &r.at.shared, &r.at.upSeg, &r.at.upOff)
+	var seq, created, due, state int64
+	var id, recipients sql.RawBytes
+	err := rows.Scan(&seq, &id, &r.Queue, &r.Sender, &recipients, &created, &due, &r.Attempts, &r.Size, &r.LastResponse, &state,
+		&r.Order, &r.at.seg, &r.at.off, &r.at.head, &r.at.shared, &r.at.upSeg, &r.at.upOff)
 	if err != nil {
 		return r, 0, err
 	}
 	copy(r.ID[:], id)
-	r.Created, r.Due, r.at.size = fromNanos(created), fromNanos(due), uint32(r.Size)
-	return r, seq, json.Unmarshal([]byte(recipients), &r.Recipients)
+	r.Created, r.Due, r.State, r.at.size = fromNanos(created), fromNanos(due), stateWord(state), uint32(r.Size)
+	return r, seq, json.Unmarshal(recipients, &r.Recipients)
 }
 
-// List calls f for every live message that the filter wants, those of the index in the order of their coming. An
-// error of f ends it and is returned.
+// List calls f for every message that the filter wants: those of the index in the order of their coming, queue by
+// queue if the filter names queues, and then those that the index does not have yet. An error of f ends it and is
+// returned. Errors: *WhereError.
 func (r *Reader) List(ctx context.Context, want Filter, f func(Row) error) error {
+	x, err := r.matcher(ctx, &want)
+	if err != nil {
+		return err
+	}
 	if r.db != nil {
-		if err := r.listIndex(ctx, want, f); err != nil {
+		if err := r.listIndex(ctx, &want, x, f); err != nil {
 			return err
 		}
 	}
-	var err error
-	r.extra.each(func(e entry) bool {
-		if want.Queue != "" && r.names.get(e.queue) != want.Queue {
-			return true
-		}
-		var row Row
-		if row, err = r.extraRow(&e); errors.Is(err, ErrGone) {
-			err = nil
-			return true
-		}
-		if err == nil {
-			err = f(row)
-		}
-		return err == nil
-	})
-	return err
+	return r.listExtra(ctx, &want, x, f)
 }
 
-func (r *Reader) listIndex(ctx context.Context, want Filter, f func(Row) error) error {
-	query := "SELECT " + rowColumns + "WHERE m.seq > ? AND m.id NOT IN (SELECT id FROM temp.hidden) ORDER BY m.seq LIMIT ?"
-	args := []any{int64(0), rowPage}
-	if want.Queue != "" {
-		query = "SELECT " + rowColumns + `WHERE m.queue = (SELECT num FROM queue WHERE name = ?) AND m.seq > ?
-			AND m.id NOT IN (SELECT id FROM temp.hidden) ORDER BY m.seq LIMIT ?`
-		args = []any{want.Queue, int64(0), rowPage}
+// matcher checks and compiles the filter's match.
+func (r *Reader) matcher(ctx context.Context, want *Filter) (*matcher, error) {
+	m := want.Match
+	if want.Queue != "" && len(m.Queues) == 0 {
+		m.Queues = []string{want.Queue}
 	}
-	page := make([]Row, 0, rowPage)
-	for {
+	x := newMatcher(m, want.IDs, time.Now())
+	x.only = want.Queue
+	if !x.deep {
+		return x, nil
+	}
+	var err error
+	if r.pages == nil {
+		if r.pages, err = openPages(ctx); err != nil {
+			return nil, fmt.Errorf("list messages: %w", err)
+		}
+	}
+	if m.Where != "" {
+		err = r.pages.check(ctx, m.Where)
+	}
+	return x, err
+}
+
+// listIndex goes through the rows of the index.
+func (r *Reader) listIndex(ctx context.Context, want *Filter, x *matcher, f func(Row) error) error {
+	if x.ids != nil {
+		return r.listByID(ctx, want, x, f)
+	}
+	low, high := want.states()
+	var nums []int64
+	if x.queued() {
 		var err error
-		var last int64
-		if page, last, err = r.page(ctx, page[:0], query, args); err != nil {
+		if nums, err = r.queueNums(ctx, x); err != nil {
 			return fmt.Errorf("list messages: %w", err)
 		}
-		for _, row := range page {
-			if err := f(row); err != nil {
+	}
+	if !x.queued() || len(nums) > manyQueues {
+		args := append([]any{low, high}, x.cond.args...)
+		return r.listPages(ctx, rowColumns+"WHERE state_ BETWEEN ? AND ?"+x.cond.and()+" AND seq_ > ? ORDER BY seq_ LIMIT ?", args, f)
+	}
+	query := rowColumns + "WHERE state_ BETWEEN ? AND ?" + x.rest.and() + " AND queue_ = ? AND seq_ > ? ORDER BY seq_ LIMIT ?"
+	for _, num := range nums {
+		if err := r.listPages(ctx, query, append(append([]any{low, high}, x.rest.args...), num), f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// manyQueues are so many that it is faster to look at all rows than to go through them queue by queue.
+const manyQueues = 2000
+
+// queueNums are the numbers that the index has for the queues that fit.
+func (r *Reader) queueNums(ctx context.Context, x *matcher) ([]int64, error) {
+	rows, err := r.conn.QueryContext(ctx, "SELECT num, name FROM queue ORDER BY name")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var nums []int64
+	for rows.Next() {
+		var num int64
+		var name string
+		if err := rows.Scan(&num, &name); err != nil {
+			return nil, err
+		}
+		if x.queue(name) {
+			nums = append(nums, num)
+		}
+	}
+	return nums, rows.Err()
+}
+
+// listPages runs a query whose last two parameters are the row to begin after and the number of rows.
+func (r *Reader) listPages(ctx context.Context, query string, args []any, f func(Row) error) error {
+	args = append(args[:len(args):len(args)], int64(0), rowPage)
+	stmt, err := r.conn.PrepareContext(ctx, query)
+	if err != nil {
+		return fmt.Errorf("list messages: %w", err)
+	}
+	defer stmt.Close()
+	page := make([]Row, 0, rowPage)
+	for {
+		n, last := 0, int64(0)
+		if page, n, last, err = r.page(ctx, page[:0], stmt, args); err != nil {
+			return fmt.Errorf("list messages: %w", err)
+		}
+		for i := range page {
+			if err := f(page[i]); err != nil {
 				return err
 			}
 		}
-		if len(page) < rowPage {
+		if n < rowPage {
 			return nil
 		}
 		args[len(args)-2] = last
 	}
 }
 
-func (r *Reader) page(ctx context.Context, page []Row, query string, args []any) ([]Row, int64, error) {
-	rows, err := r.conn.QueryContext(ctx, query, args...)
+// page reads the next rows; n counts those that are hidden, too.
+func (r *Reader) page(ctx context.Context, page []Row, stmt *sql.Stmt, args []any) (_ []Row, n int, last int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, whereTime)
+	defer cancel()
+	rows, err := stmt.QueryContext(ctx, args...)
 	if err != nil {
-		return page, 0, err
+		return page, 0, 0, err
 	}
 	defer rows.Close()
-	last := int64(0)
 	for rows.Next() {
 		row, seq, err := scanRow(rows)
 		if err != nil {
-			return page, last, err
+			return page, n, last, err
 		}
-		page, last = append(page, row), seq
+		if !r.hidden[row.ID] {
+			page = append(page, row)
+		}
+		last = seq
+		n++
 	}
-	return page, last, rows.Err()
+	return page, n, last, rows.Err()
 }
 
 // row reads a row of the index.
@@ -140,86 +219,129 @@ func (r *Reader) row(ctx context.Context, id message.ID) (Row, error) {
 	if r.db == nil {
 		return Row{}, ErrGone
 	}
-	row, _, err := scanRow(r.conn.QueryRowContext(ctx, "SELECT "+rowColumns+"WHERE m.id = ?", id[:]))
-	if errors.Is(err, sql.ErrNoRows) {
-		err = ErrGone
+	rows, err := r.conn.QueryContext(ctx, rowColumns+"WHERE id_ = ?", id[:])
+	if err != nil {
+		return Row{}, err
 	}
+	defer rows.Close()
+	if !rows.Next() {
+		if err := rows.Err(); err != nil {
+			return Row{}, err
+		}
+		return Row{}, ErrGone
+	}
+	row, _, err := scanRow(rows)
 	return row, err
 }
 
+// listByID looks at each message that the filter names.
+func (r *Reader) listByID(ctx context.Context, want *Filter, x *matcher, f func(Row) error) error {
+	low, high := want.states()
+	stmt, err := r.conn.PrepareContext(ctx, rowColumns+"WHERE id_ = ? AND state_ BETWEEN ? AND ?"+x.cond.and())
+	if err != nil {
+		return fmt.Errorf("list messages: %w", err)
+	}
+	defer stmt.Close()
+	args := append([]any{nil, low, high}, x.cond.args...)
+	page := make([]Row, 0, 1)
+	for id := range x.ids {
+		args[0] = id[:]
+		page, _, _, err = r.page(ctx, page[:0], stmt, args)
+		if err != nil {
+			return fmt.Errorf("list messages: %w", err)
+		}
+		for i := range page {
+			if err := f(page[i]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// listExtra goes through the messages that the index does not have.
+func (r *Reader) listExtra(ctx context.Context, want *Filter, x *matcher, f func(Row) error) error {
+	low, high := want.states()
+	pass := func(e Entry) error {
+		row, err := r.extraRow(&e)
+		if errors.Is(err, ErrGone) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return f(row)
+	}
+	return r.eachExtra(ctx, low, high, x, pass)
+}
+
+// eachExtra calls pass for the messages that the index does not have and that fit.
+func (r *Reader) eachExtra(ctx context.Context, low, high int64, x *matcher, pass func(Entry) error) error {
+	s := &sieve{x: x, pages: r.pages, load: r.extraEnvelope, pass: pass}
+	var err error
+	r.extra.each(func(in entry) bool {
+		e := r.entry(&in)
+		if st := rowState(e.State); st < low || st > high || !x.entry(in.id, e.Queue, in.created) {
+			return true
+		}
+		if x.deep {
+			err = s.add(ctx, e)
+		} else {
+			err = pass(e)
+		}
+		return err == nil
+	})
+	if err == nil && x.deep {
+		err = s.flush(ctx)
+	}
+	return err
+}
+
+// entry is what the log's end says of a message.
+func (r *Reader) entry(e *entry) Entry {
+	return Entry{
+		ID: e.id, Queue: r.names.get(e.queue), Created: fromNanos(e.created), Due: fromNanos(e.due),
+		Attempts: int(e.attempts), Size: int(e.size),
+	}
+}
+
+// extraPlace is where a message stands that the index does not have.
+func (r *Reader) extraPlace(id message.ID) (place, error) {
+	shard, h := r.extra.lock(id)
+	defer shard.Unlock()
+	e := shard.get(id, h)
+	if e == nil {
+		return place{}, ErrGone
+	}
+	return e.place(), nil
+}
+
+func (r *Reader) extraEnvelope(e *Entry) (*message.Message, error) {
+	at, err := r.extraPlace(e.ID)
+	if err != nil {
+		return nil, err
+	}
+	m, err := r.segs.envelope(e.ID, at)
+	return m, r.gone(err)
+}
+
 // extraRow makes a row of a message that the index does not have.
-func (r *Reader) extraRow(e *entry) (Row, error) {
-	m, err := r.segs.envelope(e.id, e.place())
+func (r *Reader) extraRow(e *Entry) (Row, error) {
+	at, err := r.extraPlace(e.ID)
+	if err != nil {
+		return Row{}, err
+	}
+	m, err := r.segs.envelope(e.ID, at)
 	if err != nil {
 		return Row{}, r.gone(err)
 	}
 	row := Row{
-		ID: e.id, Queue: r.names.get(e.queue), Sender: m.Sender.String(), Created: fromNanos(e.created), Due: fromNanos(e.due),
-		Attempts: int(e.attempts), Size: int(e.size), LastResponse: m.LastResponse, at: e.place(),
-		Recipients: make([]string, len(m.Recipients)),
+		ID: e.ID, Queue: e.Queue, Sender: m.Sender.String(), Created: e.Created, Due: e.Due,
+		Attempts: e.Attempts, Size: e.Size, LastResponse: m.LastResponse, at: at,
+		State: stateWord(rowState(e.State)), Order: e.Order, Recipients: make([]string, len(m.Recipients)),
 	}
 	for i, a := range m.Recipients {
 		row.Recipients[i] = a.String()
 	}
 	return row, nil
-}
-
-// Queues sums up the scheduled queues that have messages, by name.
-func (r *Reader) Queues(ctx context.Context) ([]QueueRow, error) {
-	sums := make(map[string]*QueueRow)
-	if r.db != nil {
-		if err := r.sumIndex(ctx, sums); err != nil {
-			return nil, fmt.Errorf("summarise queues: %w", err)
-		}
-	}
-	r.extra.each(func(e entry) bool {
-		addQueue(sums, r.names.get(e.queue), 1, int64(e.size), e.created, e.due)
-		return true
-	})
-	return sortQueues(sums), nil
-}
-
-func (r *Reader) sumIndex(ctx context.Context, sums map[string]*QueueRow) error {
-	rows, err := r.conn.QueryContext(ctx, `SELECT q.name, count(*), sum(m.size), min(m.created), min(m.due) FROM message m
-		JOIN queue q ON q.num = m.queue WHERE m.id NOT IN (SELECT id FROM temp.hidden) GROUP BY m.queue`)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var name string
-		var n int
-		var size, created, due int64
-		if err := rows.Scan(&name, &n, &size, &created, &due); err != nil {
-			return err
-		}
-		addQueue(sums, name, n, size, created, due)
-	}
-	return rows.Err()
-}
-
-// addQueue counts n messages into the sum of queue name.
-func addQueue(sums map[string]*QueueRow, name string, n int, size, created, due int64) {
-	q := sums[name]
-	if q == nil {
-		sums[name] = &QueueRow{Queue: name, Messages: n, Bytes: size, Oldest: fromNanos(created), NextDue: fromNanos(due)}
-		return
-	}
-	q.Messages += n
-	q.Bytes += size
-	if created < nanos(q.Oldest) {
-		q.Oldest = fromNanos(created)
-	}
-	if due < nanos(q.NextDue) {
-		q.NextDue = fromNanos(due)
-	}
-}
-
-func sortQueues(sums map[string]*QueueRow) []QueueRow {
-	out := make([]QueueRow, 0, len(sums))
-	for _, q := range sums {
-		out = append(out, *q)
-	}
-	slices.SortFunc(out, func(a, b QueueRow) int { return cmp.Compare(a.Queue, b.Queue) })
-	return out
 }

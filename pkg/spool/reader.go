@@ -25,12 +25,14 @@ type Reader struct {
 	names names
 	held  bool
 	db    *sql.DB   // nil when the index cannot be used
-	conn  *sql.Conn // holds temp.hidden
+	conn  *sql.Conn // one, so that what is temporary can be found
 
 	// What the index does not know yet, or not any more.
 	extra  table
 	hidden map[message.ID]bool // rows of the index that do not count
 	found  Recovery
+	pages  *pages // made when a match needs it
+	veiled bool   // temp.hidden is there
 }
 
 // OpenReader opens the spool in dir for reading. Errors: ErrNoSpool, a newer format, those of the disk.
@@ -76,7 +78,11 @@ func (r *Reader) open(ctx context.Context) error {
 		}
 	}
 	r.segs.discover = true
-	return r.hide(ctx)
+	r.extra.each(func(e entry) bool {
+		r.hidden[e.id] = true
+		return true
+	})
+	return nil
 }
 
 // openIndex opens the index and returns its checkpoint, and the run of the owner that made it ready. An index that
@@ -193,9 +199,10 @@ func (r *Reader) merge(ctx context.Context, changed map[message.ID]entry) error 
 	return nil
 }
 
-// hide tells SQLite which rows do not count: those that ended or changed, and those that the log's end has too.
+// hide makes temp.hidden, which tells SQLite which rows do not count: those that ended or changed, and those that the
+// log's end has too.
 func (r *Reader) hide(ctx context.Context) error {
-	if r.db == nil {
+	if r.veiled {
 		return nil
 	}
 	if _, err := r.conn.ExecContext(ctx, "PRAGMA query_only(0)"); err != nil {
@@ -204,20 +211,22 @@ func (r *Reader) hide(ctx context.Context) error {
 	if _, err := r.conn.ExecContext(ctx, "CREATE TEMP TABLE hidden(id BLOB PRIMARY KEY) WITHOUT ROWID"); err != nil {
 		return err
 	}
-	r.extra.each(func(e entry) bool {
-		r.hidden[e.id] = true
-		return true
-	})
 	tx, err := r.conn.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }()
+	stmt, err := tx.PrepareContext(ctx, "INSERT INTO temp.hidden VALUES(?)")
+	if err != nil {
+		return err
+	}
+	defer stmt.Close()
 	for id := range r.hidden {
-		if _, err := tx.ExecContext(ctx, "INSERT INTO temp.hidden VALUES(?)", id[:]); err != nil {
+		if _, err := stmt.ExecContext(ctx, id[:]); err != nil {
 			return err
 		}
 	}
+	r.veiled = true
 	return tx.Commit()
 }
 
@@ -233,6 +242,9 @@ func (r *Reader) Close() error {
 	if r.db != nil {
 		err = errors.Join(err, r.db.Close())
 	}
+	if r.pages != nil {
+		r.pages.close()
+	}
 	if r.segs != nil {
 		r.segs.close(slog.New(slog.DiscardHandler))
 	}
@@ -247,7 +259,7 @@ func (r *Reader) gone(err error) error {
 	return err
 }
 
-// Get returns the row of a live message. Errors: ErrGone.
+// Get returns the row of a live message, also of one that is held or trashed. Errors: ErrGone.
 func (r *Reader) Get(ctx context.Context, id message.ID) (Row, error) {
 	shard, h := r.extra.lock(id)
 	e := shard.get(id, h)
@@ -257,7 +269,8 @@ func (r *Reader) Get(ctx context.Context, id message.ID) (Row, error) {
 	}
 	shard.Unlock()
 	if e != nil {
-		return r.extraRow(&found)
+		known := r.entry(&found)
+		return r.extraRow(&known)
 	}
 	if r.hidden[id] {
 		return Row{}, fmt.Errorf("message %s: %w", id, ErrGone)

@@ -3,6 +3,7 @@ package spool
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"modernc.org/sqlite" // the driver registers itself as "sqlite"; this is the only import of it
 	sqlite3 "modernc.org/sqlite/lib"
@@ -22,10 +24,59 @@ const minSQLite = "3.51.3"
 type dbOptions struct {
 	readOnly    bool
 	synchronous string // NORMAL: a power cut may take the last transactions; FULL: it may not
+	// keepWAL leaves the WAL where it is when the last process closes the database, and never gives its room back:
+	// what it has, it has also on a full disk.
+	keepWAL bool
+}
+
+// dsn is the name under which the driver opens path.
+func (o dbOptions) dsn(path string) string {
+	q := url.Values{"_pragma": {"busy_timeout(10000)"}, "_txlock": {"immediate"}, "_dqs": {"0"}}
+	if o.readOnly {
+		q.Set("mode", "ro")
+		q.Add("_pragma", "query_only(1)")
+	} else {
+		q.Add("_pragma", "journal_mode(WAL)")
+		q.Add("_pragma", "synchronous("+o.synchronous+")")
+		if o.keepWAL {
+			q.Add("_pragma", "wal_autocheckpoint(64)")
+		} else {
+			q.Add("_pragma", "journal_size_limit(67108864)")
+		}
+	}
+	return (&url.URL{Scheme: "file", Path: path, RawQuery: q.Encode()}).String()
+}
+
+// connector opens connections and sets up what a DSN cannot say.
+type connector struct {
+	driver.Connector
+	setup func(driver.Conn) error
+}
+
+// Connect implements driver.Connector.
+func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := c.Connector.Connect(ctx)
+	if err != nil || c.setup == nil {
+		return conn, err
+	}
+	if err := c.setup(conn); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+// persistWAL has the connection leave the WAL in place when it is the last to close the database.
+func persistWAL(c driver.Conn) error {
+	if fc, ok := c.(sqlite.FileControl); ok {
+		_, err := fc.FileControlPersistWAL("main", 1)
+		return err
+	}
+	return errors.New("the SQLite driver cannot keep a WAL")
 }
 
 // openDB opens the SQLite database at path in WAL mode. It refuses anything that is not a regular file, and
-// versions of SQLite that can lose data.
+// versions of SQLite that can lose data. A new file can be read by its owner only; the WAL inherits that.
 func openDB(ctx context.Context, path string, o dbOptions) (*sql.DB, error) {
 	st, err := os.Lstat(path)
 	switch {
@@ -35,19 +86,26 @@ func openDB(ctx context.Context, path string, o dbOptions) (*sql.DB, error) {
 		return nil, err
 	}
 	isNew := err != nil
-	q := url.Values{"_pragma": {"busy_timeout(10000)"}, "_txlock": {"immediate"}}
-	if o.readOnly {
-		q.Set("mode", "ro")
-		q.Add("_pragma", "query_only(1)")
-	} else {
-		q.Add("_pragma", "journal_mode(WAL)")
-		q.Add("_pragma", "synchronous("+o.synchronous+")")
-		q.Add("_pragma", "journal_size_limit(67108864)")
+	if isNew {
+		// mknod makes the file without opening it: closing a descriptor of it would take away the locks that another
+		// connection of this process may have.
+		if err := syscall.Mknod(path, syscall.S_IFREG|0o600, 0); err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, &fs.PathError{Op: "create", Path: path, Err: err}
+		}
+	} else if !o.readOnly && st.Mode().Perm() != 0o600 {
+		for _, suffix := range []string{"", "-wal", "-shm"} {
+			_ = os.Chmod(path+suffix, 0o600) // somebody else's file stays as it is
+		}
 	}
-	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: path, RawQuery: q.Encode()}).String())
+	inner, err := sqlite.NewConnector(o.dsn(path))
 	if err != nil {
 		return nil, err
 	}
+	c := connector{Connector: inner}
+	if o.keepWAL && !o.readOnly {
+		c.setup = persistWAL
+	}
+	db := sql.OpenDB(c)
 	if err := checkDB(ctx, db); err != nil {
 		_ = db.Close()
 		return nil, fmt.Errorf("open %s: %w", path, err)
@@ -84,14 +142,25 @@ func olderThan(a, b string) bool {
 	return len(x) < len(y)
 }
 
-// isCorrupt reports an error that says that the file itself is bad.
-func isCorrupt(err error) bool {
+// sqliteCode is the primary result code of an error of SQLite, 0 for any other error.
+func sqliteCode(err error) int {
 	var e *sqlite.Error
 	if !errors.As(err, &e) {
-		return false
+		return 0
 	}
-	code := e.Code() & 0xff
+	return e.Code() & 0xff
+}
+
+// isCorrupt reports an error that says that the file itself is bad.
+func isCorrupt(err error) bool {
+	code := sqliteCode(err)
 	return code == sqlite3.SQLITE_CORRUPT || code == sqlite3.SQLITE_NOTADB || code == sqlite3.SQLITE_FORMAT
+}
+
+// isBusy reports that others held the database for longer than one try waits.
+func isBusy(err error) bool {
+	code := sqliteCode(err)
+	return code == sqlite3.SQLITE_BUSY || code == sqlite3.SQLITE_LOCKED
 }
 
 // removeDB deletes a database with its companions.
