@@ -40,6 +40,8 @@ const (
 	TooManyRecipients            Reason = "TooManyRecipients"
 	ConnectionRateThrottle       Reason = "ConnectionRateThrottle"
 	LoggedTransientFailure       Reason = "LoggedTransientFailure"
+	// Damaged is a word of ours: the stored message fails its checksum, and is set aside.
+	Damaged Reason = "Damaged"
 )
 
 // Attempt is what one try meant for some or all recipients of a message: a value, not an error.

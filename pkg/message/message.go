@@ -1,11 +1,15 @@
 package message
 
 import (
+	"errors"
 	"strings"
 	"time"
 
 	"kumo/pkg/mail"
 )
+
+// ErrDamaged is a stored message that fails its checksum. It is never delivered, and trying again does not help.
+var ErrDamaged = errors.New("stored message is damaged")
 
 // Body brings a stored body back. The spool is one.
 type Body interface {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"runtime/debug"
+	"time"
 
 	"kumo/pkg/journal"
 	"kumo/pkg/message"
@@ -43,14 +44,34 @@ func (s store) End(id message.ID, why journal.Type) error {
 	return s.Spool.End(id, ending)
 }
 
-// Load says fs.ErrNotExist for a message that has ended.
-func (s store) Load(id message.ID) (*message.Message, error) {
-	m, err := s.Spool.Load(id)
-	if errors.Is(err, spool.ErrGone) {
+// Reschedule keeps what kept the message from being tried.
+func (s store) Reschedule(id message.ID, due time.Time, attempts int, _ string) error {
+	return s.Spool.Reschedule(id, due, attempts)
+}
+
+// Take says fs.ErrNotExist for a message that has ended or is due at another time.
+func (s store) Take(id message.ID, stamp queue.Stamp) (*message.Message, error) {
+	m, err := s.Load(id)
+	if errors.Is(err, spool.ErrGone) || err == nil && queue.StampOf(m.Due) != stamp {
 		return nil, fs.ErrNotExist
 	}
 	return m, err
 }
+
+// Give is told of messages that wait again.
+func (s store) Give(message.ID) {}
+
+// Lookup is what the spool knows of a message.
+func (s store) Lookup(id message.ID) (queue.Entry, bool) {
+	m, err := s.Load(id)
+	if err != nil {
+		return queue.Entry{}, false
+	}
+	return queue.Entry{ID: id, Queue: m.Queue, Created: m.Created, Due: m.Due, Attempts: m.Attempts}, true
+}
+
+// Shelve puts a message that cannot be read aside.
+func (s store) Shelve(message.ID) error { return nil }
 
 // next is the queues as intake sees them.
 type next struct{ *queue.Queues }

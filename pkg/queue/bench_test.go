@@ -33,9 +33,12 @@ func (n *nothing) Offer(*egress.Plan, *message.Message) bool                  { 
 func (n *nothing) Full(string) bool                                           { return false }
 func (n *nothing) Record(*journal.Record)                                     {}
 func (n *nothing) Update(*message.Message) error                              { return nil }
-func (n *nothing) Reschedule(message.ID, time.Time, int) error                { return nil }
+func (n *nothing) Reschedule(message.ID, time.Time, int, string) error        { return nil }
 func (n *nothing) End(message.ID, journal.Type) error                         { return nil }
-func (n *nothing) Load(message.ID) (*message.Message, error)                  { return &message.Message{}, nil }
+func (n *nothing) Take(message.ID, Stamp) (*message.Message, error)           { return &message.Message{}, nil }
+func (n *nothing) Give(message.ID)                                            {}
+func (n *nothing) Shelve(message.ID) error                                    { return nil }
+func (n *nothing) Lookup(message.ID) (Entry, bool)                            { return Entry{Queue: "example.com"}, true }
 
 func benchQueues(b *testing.B) *Queues {
 	n := newNothing()
@@ -45,7 +48,7 @@ func benchQueues(b *testing.B) *Queues {
 }
 
 func benchMessage() *message.Message {
-	return &message.Message{Queue: "tenant@example.com", Recipients: []mail.Address{mail.Restore("r@example.com")}, Created: time.Now()}
+	return &message.Message{Queue: "example.com", Recipients: []mail.Address{mail.Restore("r@example.com")}, Created: time.Now()}
 }
 
 // BenchmarkInsertOffer is a message's way from intake to its ready queue.

@@ -151,9 +151,18 @@ func (s *shelf) Record(r *journal.Record) {
 	}
 }
 
-func (s *shelf) Update(m *message.Message) error { return s.Reschedule(m.ID, m.Due, m.Attempts) }
+func (s *shelf) Update(m *message.Message) error { return s.Reschedule(m.ID, m.Due, m.Attempts, "") }
+func (s *shelf) Give(message.ID)                 {}
+func (s *shelf) Shelve(message.ID) error         { return nil }
 
-func (s *shelf) Reschedule(id message.ID, due time.Time, attempts int) error {
+func (s *shelf) Lookup(id message.ID) (Entry, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.created[id]
+	return Entry{ID: id, Queue: "q", Created: s.created[id], Due: s.due[id], Attempts: s.attempts[id]}, ok
+}
+
+func (s *shelf) Reschedule(id message.ID, due time.Time, attempts int, _ string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.due[id], s.attempts[id] = due.Round(0), attempts
@@ -167,7 +176,7 @@ func (s *shelf) End(id message.ID, _ journal.Type) error {
 	return nil
 }
 
-func (s *shelf) Load(id message.ID) (*message.Message, error) {
+func (s *shelf) Take(id message.ID, _ Stamp) (*message.Message, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return &message.Message{ID: id, Created: s.created[id], Recipients: []mail.Address{mail.Restore("a@x")}}, nil

@@ -14,14 +14,44 @@ import (
 type Store interface {
 	// Update records all that changed about m: recipients, metadata, due, attempts.
 	Update(m *message.Message) error
-	// Reschedule records a new due time and count of attempts.
-	Reschedule(id message.ID, due time.Time, attempts int) error
+	// Reschedule records a new due time and count of attempts, and what kept it from being tried.
+	Reschedule(id message.ID, due time.Time, attempts int, response string) error
 	// End records that the message has ended. why is Delivery, Bounce or Expiration.
 	End(id message.ID, why journal.Type) error
-	// Load brings a message back, without its body. An error that is fs.ErrNotExist says that the message has ended
-	// meanwhile: then it is forgotten. After any other error it is tried again.
-	Load(id message.ID) (*message.Message, error)
+	// Take brings a message back that is scheduled for the time with this stamp, without its body; it is then Taken. An
+	// error that is fs.ErrNotExist says that this is not so, one that is message.ErrDamaged that it cannot be read.
+	// After any other error it is tried again.
+	Take(id message.ID, stamp Stamp) (*message.Message, error)
+	// Give makes a message that is Taken wait again, as the store has it.
+	Give(id message.ID)
+	// Lookup is what the store knows of a message without reading it; false when it has ended.
+	Lookup(id message.ID) (Entry, bool)
+	// Shelve puts a message that waits, and that cannot be read, where it is left alone until an operator releases it.
+	Shelve(id message.ID) error
 }
+
+// Stamp tells the due time of a message that somebody believes in from the one that it has: the low half of its
+// nanoseconds since 1970, 0 for the zero time.
+type Stamp uint32
+
+// StampOf is the stamp of a due time.
+func StampOf(due time.Time) Stamp {
+	if due.IsZero() {
+		return 0
+	}
+	return Stamp(due.UnixNano())
+}
+
+// Place is where the store says that a message is.
+type Place uint8
+
+// The places.
+const (
+	Waiting Place = iota // scheduled
+	Taken                // in somebody's hands
+	Held                 // by an order: neither tried nor expired
+	Trashed              // bounced by an order that can be undone
+)
 
 // Configs answers get_queue_config.
 type Configs interface {

@@ -9,6 +9,7 @@ type entry struct {
 	due      int64 // next try, in nanoseconds since Queues.base (monotonic)
 	created  int64 // reception, on the same scale; negative for what was received before this process started
 	attempts int32
+	stamp    Stamp // of the due time that the store has
 }
 
 // entryHeap is a binary heap of entries with the earliest due first.

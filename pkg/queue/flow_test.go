@@ -3,7 +3,6 @@ package queue_test
 import (
 	"context"
 	"encoding/binary"
-	"io/fs"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -32,20 +31,19 @@ func (clock) NewTimer(d time.Duration) (<-chan time.Time, func() bool) {
 type flow struct {
 	queues *queue.Queues
 	ready  *ready.Queues
-	path   egress.Path
-	plans  map[string]*egress.Plan
+	*queue.FakeStore
+	path  egress.Path
+	plans map[string]*egress.Plan
 
 	mu      sync.Mutex
 	refuse  bool
-	stored  map[message.ID]*message.Message
-	ended   map[message.ID]int
 	records map[journal.Type]int
 }
 
 func newFlow() *flow {
 	f := &flow{
 		path: option.SchemaOf[egress.Path]().Default(), plans: map[string]*egress.Plan{},
-		stored: map[message.ID]*message.Message{}, ended: map[message.ID]int{}, records: map[journal.Type]int{},
+		FakeStore: queue.NewFakeStore(), records: map[journal.Type]int{},
 	}
 	f.path.MaxReady = 100
 	f.ready = ready.New(ready.Options{
@@ -98,28 +96,8 @@ func (f *flow) Record(r *journal.Record) {
 	f.records[r.Type]++
 }
 
-func (f *flow) Update(*message.Message) error               { return nil }
-func (f *flow) Reschedule(message.ID, time.Time, int) error { return nil }
-func (f *flow) Carrier(*egress.Plan) egress.Carrier         { return f }
-func (f *flow) Close()                                      {}
-
-func (f *flow) End(id message.ID, _ journal.Type) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.ended[id]++
-	delete(f.stored, id)
-	return nil
-}
-
-func (f *flow) Load(id message.ID) (*message.Message, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if m := f.stored[id]; m != nil {
-		c := *m
-		return &c, nil
-	}
-	return nil, fs.ErrNotExist
-}
+func (f *flow) Carrier(*egress.Plan) egress.Carrier { return f }
+func (f *flow) Close()                              {}
 
 func (f *flow) Open(context.Context, *egress.Plan) (egress.Session, error) {
 	f.mu.Lock()
@@ -136,13 +114,12 @@ func (f *flow) Deliver(context.Context, *message.Message) egress.Result {
 }
 
 // store makes n messages for as many queues as there are names.
-func (f *flow) store(n int, names ...string) []*message.Message {
+func (f *flow) store(p queue.Place, n int, names ...string) []*message.Message {
 	var all []*message.Message
 	for i := range n {
 		m := &message.Message{Queue: names[i%len(names)], Created: time.Now(), Recipients: []mail.Address{mail.Restore("r@example.com")}}
 		binary.BigEndian.PutUint64(m.ID[:], uint64(i)+1)
-		c := *m
-		f.stored[m.ID] = &c
+		f.Put(m, p)
 		all = append(all, m)
 	}
 	return all
@@ -152,17 +129,16 @@ func (f *flow) store(n int, names ...string) []*message.Message {
 func (f *flow) count(t journal.Type) (ended, stored, records, others int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, n := range f.ended {
-		if n != 1 {
-			return -1, 0, 0, 0
-		}
+	ended, twice := f.Ended()
+	if twice > 0 {
+		return -1, 0, 0, 0
 	}
 	for other, n := range f.records {
 		if other != t {
 			others += n
 		}
 	}
-	return len(f.ended), len(f.stored), f.records[t], others
+	return ended, f.Left(), f.records[t], others
 }
 
 // TestBacklogFlows: a backlog in three queues that share a small ready queue goes out as fast as the sessions send,
@@ -171,7 +147,7 @@ func TestBacklogFlows(t *testing.T) {
 	const messages = 20_000
 	synctest.Test(t, func(t *testing.T) {
 		f := newFlow()
-		for _, m := range f.store(messages, "a@example.com", "b@example.com", "c@example.com") {
+		for _, m := range f.store(queue.Waiting, messages, "a@example.com", "b@example.com", "c@example.com") {
 			f.queues.Restore(queue.Entry{ID: m.ID, Queue: m.Queue, Created: m.Created})
 		}
 		stop := f.run(t)
@@ -193,7 +169,7 @@ func TestOutage(t *testing.T) {
 		f := newFlow()
 		f.refuse = true
 		stop := f.run(t)
-		for _, m := range f.store(messages, "example.com") {
+		for _, m := range f.store(queue.Taken, messages, "example.com") {
 			f.queues.Insert(t.Context(), m, message.Received)
 			time.Sleep(time.Millisecond)
 		}

@@ -57,7 +57,7 @@ func (q *Scheduled) arrive(m *message.Message, now time.Time) {
 	q.mu.Lock()
 	if q.dead || len(q.arrivals) >= maxArrivals || q.owner.holding.Load() >= maxAllArrivals {
 		q.mu.Unlock()
-		q.owner.schedule(q, q.owner.entry(m, q.owner.since(now)))
+		q.owner.putBack(q, m, q.owner.since(now))
 		return
 	}
 	q.arrivals = append(q.arrivals, m)
@@ -68,7 +68,13 @@ func (q *Scheduled) arrive(m *message.Message, now time.Time) {
 
 // entry is what stays in memory of m, due at that time.
 func (s *Queues) entry(m *message.Message, due int64) entry {
-	return entry{id: m.ID, due: due, created: s.since(m.Created), attempts: int32(m.Attempts)}
+	return entry{id: m.ID, due: due, created: s.since(m.Created), attempts: int32(m.Attempts), stamp: StampOf(m.Due)}
+}
+
+// putBack makes m, which nobody has changed since it was accepted or taken, wait again.
+func (s *Queues) putBack(q *Scheduled, m *message.Message, due int64) {
+	s.store.Give(m.ID)
+	s.wait(q, s.entry(m, due))
 }
 
 // promote moves m, which is in memory and due, to its ready queue, or says in the log why not.
@@ -82,7 +88,7 @@ func (s *Queues) promote(ctx context.Context, q *Scheduled, c *settings, m *mess
 	if err != nil {
 		q.warm.Store(false)
 		if ctx.Err() != nil { // the caller has gone, which says nothing about the message
-			s.schedule(q, s.entry(m, mono))
+			s.putBack(q, m, mono)
 			return
 		}
 		s.noPlan(ctx, q, c, m, err)

@@ -64,6 +64,7 @@ type Queues struct {
 	slots    chan struct{}
 	room     waiting
 	spare    sync.Pool    // of *journal.Record: the recorder keeps nothing of what it is given
+	hands    sync.Pool    // of *hand
 	holding  atomic.Int64 // arrivals that are held in memory
 	reaped   int64        // when idle queues were looked for; of Run
 }
@@ -98,6 +99,7 @@ func New(o Options) *Queues {
 		o.Workers = DefaultWorkers
 	}
 	s.spare.New = func() any { return new(journal.Record) }
+	s.hands.New = func() any { return new(hand) }
 	s.slots = make(chan struct{}, o.Workers)
 	s.room.keys = make(map[string][]*Scheduled)
 	for i := range s.shards {
@@ -178,8 +180,8 @@ func (s *Queues) each(f func(*Scheduled)) {
 	}
 }
 
-// schedule puts e into the queue of that name.
-func (s *Queues) schedule(q *Scheduled, e entry) {
+// wait puts the entry of a message that waits again into the queue of that name.
+func (s *Queues) wait(q *Scheduled, e entry) {
 	for !q.push(e) {
 		q = s.queue(q.name, s.since(s.clock.Now()))
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -26,69 +25,16 @@ type storm struct {
 	queues *Queues
 	feed   chan *message.Message
 
-	mu     sync.Mutex
-	stored map[message.ID]message.Message
-	ended  map[message.ID]int
-	final  map[message.ID]int // recipients that had their last record
-	errs   []string
+	*FakeStore
+	mu    sync.Mutex
+	final map[message.ID]int // recipients that had their last record
 }
 
-// fail notes what must not happen. Called with mu held.
-func (s *storm) fail(format string, args ...any) {
-	if len(s.errs) < 10 {
-		s.errs = append(s.errs, fmt.Sprintf(format, args...))
-	}
-}
-
-func (s *storm) save(m *message.Message) {
-	c := *m
-	c.Created, c.Due = c.Created.Round(0), c.Due.Round(0)
-	s.stored[m.ID] = c
-}
-
-func (s *storm) Update(m *message.Message) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, ok := s.stored[m.ID]; !ok {
-		s.fail("message %s was updated after its end", m.ID)
-		return errors.New("not stored")
-	}
-	s.save(m)
-	return nil
-}
-
-func (s *storm) Reschedule(id message.ID, due time.Time, attempts int) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	m, ok := s.stored[id]
-	if !ok {
-		s.fail("message %s was rescheduled after its end", id)
-		return errors.New("not stored")
-	}
-	m.Due, m.Attempts = due, attempts
-	s.stored[id] = m
-	return nil
-}
-
-func (s *storm) End(id message.ID, _ journal.Type) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.ended[id]++
-	delete(s.stored, id)
-	return nil
-}
-
-func (s *storm) Load(id message.ID) (*message.Message, error) {
+func (s *storm) Take(id message.ID, stamp Stamp) (*message.Message, error) {
 	if rand.IntN(200) == 0 {
 		return nil, errors.New("the disk hiccups")
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	m, ok := s.stored[id]
-	if !ok {
-		return nil, fs.ErrNotExist
-	}
-	return &m, nil
+	return s.FakeStore.Take(id, stamp)
 }
 
 func (s *storm) QueueConfig(context.Context, message.QueueName) (option.Resolved[Config], error) {
@@ -168,8 +114,7 @@ func TestExactlyOneEnd(t *testing.T) {
 	const messages, workers, queues = 100_000, 16, 50
 	synctest.Test(t, func(t *testing.T) {
 		s := &storm{
-			feed: make(chan *message.Message, 256), stored: map[message.ID]message.Message{},
-			ended: map[message.ID]int{}, final: map[message.ID]int{},
+			feed: make(chan *message.Message, 256), FakeStore: NewFakeStore(), final: map[message.ID]int{},
 		}
 		s.queues = New(Options{Store: s, Configs: s, Planner: s, Feed: s, Recorder: s, Clock: runtimeClock{}, Workers: 8})
 		ctx, stop := context.WithCancel(t.Context())
@@ -190,9 +135,7 @@ func TestExactlyOneEnd(t *testing.T) {
 					if n%10 == 0 {
 						m.Due = time.Now().Add(time.Duration(rand.IntN(100)) * time.Second)
 					}
-					s.mu.Lock()
-					s.save(m)
-					s.mu.Unlock()
+					s.Put(m, Taken)
 					s.queues.Insert(ctx, m, message.Received)
 					if n%100 == 0 {
 						time.Sleep(time.Duration(rand.IntN(100)) * time.Millisecond)
@@ -227,17 +170,17 @@ func operate(ctx context.Context, q *Queues, queues int) {
 func (s *storm) check(t *testing.T, messages int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, e := range s.errs {
+	for _, e := range s.Faults() {
 		t.Error(e)
 	}
-	if len(s.stored) != 0 {
-		t.Errorf("%d messages are still stored", len(s.stored))
+	if n := s.Left(); n != 0 {
+		t.Errorf("%d messages are still stored", n)
 	}
 	for n := range messages {
 		var id message.ID
 		binary.BigEndian.PutUint64(id[:], uint64(n))
-		if s.ended[id] != 1 {
-			t.Fatalf("message %d ended %d times", n, s.ended[id])
+		if n := s.Ends(id); n != 1 {
+			t.Fatalf("message %s ended %d times", id, n)
 		}
 		if want := 1 + n%3; s.final[id] != want {
 			t.Fatalf("message %d of %d recipients had %d last records", n, want, s.final[id])
@@ -291,7 +234,7 @@ type slowFeed struct {
 	room                    int
 }
 
-func (s *slowFeed) Load(id message.ID) (*message.Message, error) {
+func (s *slowFeed) Take(id message.ID, _ Stamp) (*message.Message, error) {
 	s.loads.Add(1)
 	return &message.Message{ID: id}, nil
 }

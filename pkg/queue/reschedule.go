@@ -28,6 +28,7 @@ func pretty(d time.Duration) string {
 func (s *Queues) delay(ctx context.Context, q *Scheduled, m *message.Message, now time.Time, wait time.Duration, why message.Reason, reply smtp.Reply) {
 	q.delayed(why)
 	s.record(journal.Delayed, m, nil, now, reply, nil)
+	m.LastResponse = reply.String()
 	s.reschedule(ctx, q, m, now, wait, false)
 }
 
@@ -62,12 +63,13 @@ func (s *Queues) reschedule(ctx context.Context, q *Scheduled, m *message.Messag
 	if changed {
 		err = s.store.Update(m)
 	} else {
-		err = s.store.Reschedule(m.ID, m.Due, m.Attempts)
+		err = s.store.Reschedule(m.ID, m.Due, m.Attempts, m.LastResponse)
 	}
 	if err != nil {
 		s.log.Error("cannot save when a message is due; a restart would try it earlier", "id", m.ID.String(), "error", err)
+		s.store.Give(m.ID)
 	}
-	s.schedule(q, s.entry(m, s.since(now)+int64(wait)))
+	s.wait(q, s.entry(m, s.since(now)+int64(wait)))
 }
 
 // age is how long ago m was received; not negative, whatever the clock did since.

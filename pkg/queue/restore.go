@@ -14,24 +14,22 @@ type Entry struct {
 	Created  time.Time
 	Due      time.Time // the zero time means now
 	Attempts int
+	Place    Place
+	Order    string // that a message obeys which is Held or Trashed
 }
 
 // Restore takes back a message from the store without loading it. It is to be called for every message that is there
-// at start, whatever its times say, before any of them can be inserted.
+// at start, whatever its times say, before any of them can be inserted. Those that are Held or Trashed are left alone.
 //
 // The wall clock may have been set back since the entry was written. Its due time is then brought nearer: a message
 // that claims to come from the future counts as received now, and (once the queue's configuration is known) none
 // waits longer than its present retry interval.
 func (s *Queues) Restore(e Entry) {
+	if e.Place != Waiting {
+		return
+	}
 	now := s.since(s.clock.Now())
-	n := entry{id: e.ID, due: now, created: s.since(e.Created), attempts: int32(max(e.Attempts, 0))}
-	if !e.Due.IsZero() {
-		n.due = max(s.since(e.Due), 0)
-	}
-	if ahead := n.created - now; ahead > 0 {
-		n.created = now
-		n.due = max(n.due-ahead, now)
-	}
+	n := s.stored(&e, now)
 	for {
 		q := s.queue(e.Queue, now)
 		q.mu.Lock()
@@ -45,6 +43,19 @@ func (s *Queues) Restore(e Entry) {
 		}
 		q.mu.Unlock()
 	}
+}
+
+// stored is the entry of a message as the store knows it.
+func (s *Queues) stored(e *Entry, now int64) entry {
+	n := entry{id: e.ID, due: now, created: s.since(e.Created), attempts: int32(max(e.Attempts, 0)), stamp: StampOf(e.Due)}
+	if !e.Due.IsZero() {
+		n.due = max(s.since(e.Due), 0)
+	}
+	if ahead := n.created - now; ahead > 0 {
+		n.created = now
+		n.due = max(n.due-ahead, now)
+	}
+	return n
 }
 
 // checkRestored bounds the due times of restored entries by the retry intervals of their queues.

@@ -35,7 +35,8 @@ type Scheduled struct {
 	heap     entryHeap
 	arrivals []*message.Message // came while the queue was cold; their try is under way
 	busy     bool               // a worker has this queue in hand
-	inHand   int                // entries that the worker has taken off the heap
+	inHand   int                // arrivals and entries that the worker has in hand
+	hand     *hand              // the entries among them; nil when there are none
 	hold     int64              // no worker is wanted before
 	served   int64              // when the last worker was done: queues with much to do take turns
 	griped   int64              // when a message that cannot be loaded was last spoken of
@@ -130,16 +131,35 @@ func (q *Scheduled) settings(c *Config, old *settings) *settings {
 	return s
 }
 
-// push schedules an entry. False means that the queue was reaped meanwhile.
+// push schedules a message that was in somebody's hands, unless an order has come between: then it goes where the
+// store says. False means that the queue was reaped meanwhile.
 func (q *Scheduled) push(e entry) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.dead {
 		return false
 	}
-	q.heap.push(e)
-	q.rearm()
+	if e, ok := q.current(e); ok {
+		q.heap.push(e)
+		q.rearm()
+	} else {
+		q.live.Add(-1)
+	}
 	return true
+}
+
+// current is e as the store has it now; not ok when its message is not one of this queue that waits. Called with mu
+// held, so that what an order has changed, and is about to bring to this queue, is either seen here or there.
+func (q *Scheduled) current(e entry) (entry, bool) {
+	now, ok := q.owner.store.Lookup(e.id)
+	switch {
+	case !ok || now.Queue != q.name || now.Place == Held || now.Place == Trashed:
+		return e, false
+	case StampOf(now.Due) != e.stamp:
+		n := q.owner.stored(&now, q.owner.since(q.owner.clock.Now()))
+		e.due, e.stamp, e.attempts = n.due, n.stamp, n.attempts
+	}
+	return e, true
 }
 
 // rearm puts the queue on the agenda for the time when a worker can do something for it. Called with mu held.

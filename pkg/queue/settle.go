@@ -30,13 +30,18 @@ func (s *Queues) Settle(ctx context.Context, m *message.Message, attempts []mess
 	}
 	changed := len(left) != len(m.Recipients)
 	m.Recipients = left
-	if v.tried || !v.delayed {
+	switch {
+	case v.damaged:
+		s.damaged(q, m)
+		return
+	case v.tried || !v.delayed:
 		if v.tried {
-			m.LastResponse = v.response.String()
+			v.remember(m)
 		}
 		s.retry(ctx, q, m, now)
 		return
 	}
+	m.LastResponse = v.response.String()
 	s.reschedule(ctx, q, m, now, v.delay, changed)
 }
 
@@ -57,7 +62,19 @@ type verdict struct {
 	tried     bool // a transient failure
 	delayed   bool
 	delay     time.Duration
-	response  smtp.Reply // of the last transient failure
+	damaged   bool             // the stored message cannot be read
+	response  smtp.Reply       // of the last transient failure, else of the last delay
+	last      *message.Attempt // the last transient failure
+}
+
+// remember adds the attempt to what the message knows of its past.
+func (v *verdict) remember(m *message.Message) {
+	m.LastResponse = v.response.String()
+	t := message.Try{At: v.now.Round(0), Response: m.LastResponse, Source: v.last.Route.Source, Peer: v.last.Route.PeerName}
+	if a := v.last.Route.PeerAddr; a.IsValid() {
+		t.Peer += " [" + a.Unmap().String() + "]"
+	}
+	m.Tried(t)
 }
 
 // ending is the type of record that a message ends with whose last recipients left in different ways: it was
@@ -77,9 +94,13 @@ func (s *Queues) attempted(q *Scheduled, m *message.Message, a *message.Attempt,
 		kind, v.delivered = journal.Delivery, true
 	case message.Transient:
 		kind, v.tried = journal.TransientFailure, true
-		v.response = a.Response
+		v.response, v.last = a.Response, a
+		v.damaged = v.damaged || a.Reason == message.Damaged
 	case message.Delayed:
 		v.delayed = true
+		if !v.tried {
+			v.response = a.Response
+		}
 		v.delay = max(v.delay, pause(a))
 		q.delayed(a.Reason)
 		s.record(journal.Delayed, m, a.Recipients, v.now, a.Response, &a.Route)

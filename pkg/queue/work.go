@@ -16,11 +16,22 @@ const batch = 64
 // retryLoad is when a message is tried again that could not be loaded.
 const retryLoad = time.Minute
 
+// lookAgain is when an entry is looked at again whose message an order has in hand.
+const lookAgain = time.Second
+
+// hand are the entries that a worker has taken off the heap of its queue.
+type hand struct {
+	entries [batch]entry
+	gone    [batch]bool // no business of the worker any more; guarded by the queue's mu
+	n       int
+}
+
 // work promotes arrivals and due messages of one queue: one batch of each.
 func (s *Queues) work(ctx context.Context, q *Scheduled) {
 	now := s.clock.Now()
-	var room [batch]entry
-	arrivals, due, ok := q.begin(s.since(now), room[:0])
+	h := s.hands.Get().(*hand)
+	defer s.hands.Put(h)
+	arrivals, ok := q.begin(s.since(now), h)
 	if !ok {
 		return
 	}
@@ -28,7 +39,7 @@ func (s *Queues) work(ctx context.Context, q *Scheduled) {
 	if err != nil {
 		s.unconfigured(ctx, q, arrivals, now, err)
 		q.holdUntil(s.since(now) + int64(noConfig))
-		q.finish(due, s.since(now))
+		q.finish(s.since(now))
 		return
 	}
 	for i, m := range arrivals {
@@ -38,32 +49,36 @@ func (s *Queues) work(ctx context.Context, q *Scheduled) {
 		}
 		s.promote(ctx, q, c, m, s.clock.Now())
 	}
-	done := s.promoteDue(ctx, q, c, due)
-	q.finish(due[done:], s.since(s.clock.Now()))
+	s.promoteDue(ctx, q, c, h)
+	q.finish(s.since(s.clock.Now()))
 }
 
 // begin gives a worker the queue with what it has to do. Not ok means that another worker has it, or that nothing is
 // to be done.
-func (q *Scheduled) begin(now int64, room []entry) (arrivals []*message.Message, due []entry, ok bool) {
+func (q *Scheduled) begin(now int64, h *hand) (arrivals []*message.Message, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.busy || q.dead {
-		return nil, nil, false
+		return nil, false
 	}
 	arrivals, q.arrivals = q.arrivals, nil
 	q.owner.holding.Add(-int64(len(arrivals)))
+	h.n, h.gone = 0, [batch]bool{}
 	if q.hold <= now {
 		q.hold = 0
-		for len(q.heap) > 0 && q.heap[0].due <= now && len(room) < batch {
-			room = append(room, q.heap.pop())
+		for len(q.heap) > 0 && q.heap[0].due <= now && h.n < batch {
+			h.entries[h.n] = q.heap.pop()
+			h.n++
 		}
 	}
-	q.inHand = len(room) + len(arrivals)
+	q.inHand = h.n + len(arrivals)
 	q.busy = q.inHand > 0
 	if !q.busy {
 		q.rearm()
+		return nil, false
 	}
-	return arrivals, room, q.busy
+	q.hand = h
+	return arrivals, true
 }
 
 // holdUntil keeps workers from the due messages of the queue.
@@ -73,30 +88,32 @@ func (q *Scheduled) holdUntil(t int64) {
 	q.mu.Unlock()
 }
 
-// finish gives the queue back: what is left could not be promoted and stays due.
-func (q *Scheduled) finish(left []entry, now int64) {
+// finish gives the queue back: what is left in hand could not be promoted and stays due.
+func (q *Scheduled) finish(now int64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for _, e := range left {
-		q.heap.push(e)
+	left := 0
+	for i := range q.hand.n {
+		if !q.hand.gone[i] {
+			q.heap.push(q.hand.entries[i])
+			left++
+		}
 	}
 	switch {
-	case len(left) > 0:
+	case left > 0:
 		q.backlog.Store(true)
 	case q.hold == 0:
 		q.backlog.Store(false)
 		q.blocked = ""
 	}
-	q.busy, q.inHand, q.served = false, 0, now
+	q.busy, q.inHand, q.hand, q.served = false, 0, nil, now
 	q.rearm()
 }
 
 // dropArrivals forgets messages that nobody will promote any more: they are in the store.
 func (q *Scheduled) dropArrivals(ms []*message.Message) {
 	for _, m := range ms {
-		q.mu.Lock()
-		q.heap.push(q.owner.entry(m, 0))
-		q.mu.Unlock()
+		q.owner.putBack(q, m, 0)
 	}
 }
 
@@ -108,37 +125,36 @@ func (s *Queues) unconfigured(ctx context.Context, q *Scheduled, arrivals []*mes
 	}
 }
 
-// promoteDue moves due messages to their ready queues until one has to wait, and returns how many are dealt with. A
-// message is loaded only when there is room for it: that is what bounds memory.
-func (s *Queues) promoteDue(ctx context.Context, q *Scheduled, c *settings, due []entry) int {
-	for i, e := range due {
+// promoteDue moves due messages to their ready queues until one has to wait. A message is loaded only when there is
+// room for it: that is what bounds memory.
+func (s *Queues) promoteDue(ctx context.Context, q *Scheduled, c *settings, h *hand) {
+	for i := range h.n {
 		now := s.since(s.clock.Now())
 		if p := q.suspension(now); p != nil {
-			if m := s.load(q, e, now); m != nil {
+			if m := s.load(q, h, i, now); m != nil {
 				s.suspended(ctx, m, p)
 			}
 			continue
 		}
 		plan, err := s.planner.Plan(ctx, c.request)
 		if ctx.Err() != nil {
-			return i
+			return
 		}
 		q.warm.Store(err == nil)
 		if err != nil {
-			if m := s.load(q, e, now); m != nil {
+			if m := s.load(q, h, i, now); m != nil {
 				s.noPlan(ctx, q, c, m, err)
 			}
 			continue
 		}
-		if !s.promoteOne(ctx, q, c, e, plan, now) {
-			return i
+		if !s.promoteOne(ctx, q, c, h, i, plan, now) {
+			return
 		}
 	}
-	return len(due)
 }
 
 // promoteOne moves a due message to the ready queue of plan. False means that it has to wait.
-func (s *Queues) promoteOne(ctx context.Context, q *Scheduled, c *settings, e entry, plan *egress.Plan, now int64) bool {
+func (s *Queues) promoteOne(ctx context.Context, q *Scheduled, c *settings, h *hand, i int, plan *egress.Plan, now int64) bool {
 	if s.feed.Full(plan.Key) {
 		s.room.wait(q, plan.Key, now)
 		return false
@@ -147,37 +163,73 @@ func (s *Queues) promoteOne(ctx context.Context, q *Scheduled, c *settings, e en
 		q.holdUntil(now + int64(wait))
 		return false
 	}
-	if m := s.load(q, e, now); m != nil && !s.feed.Offer(plan, m) {
+	if m := s.load(q, h, i, now); m != nil && !s.feed.Offer(plan, m) {
+		s.putBack(q, m, h.entries[i].due)
 		s.room.wait(q, plan.Key, now)
 		return false
 	}
 	return true
 }
 
-// load brings a due message back. nil means that it needs no more care now.
-func (s *Queues) load(q *Scheduled, e entry, now int64) *message.Message {
-	m, err := s.store.Load(e.id)
+// load takes a due message. nil means that it needs no more care now.
+func (s *Queues) load(q *Scheduled, h *hand, i int, now int64) *message.Message {
+	e := h.entries[i]
+	m, err := s.store.Take(e.id, e.stamp)
+	q.mu.Lock()
+	gone := h.gone[i]
+	h.gone[i] = true
 	switch {
-	case err == nil:
-		m.Queue = q.name
-		m.Attempts = int(e.attempts)
-		m.Created = s.created(e, m.Created)
-		return m
+	case gone || err == nil || errors.Is(err, message.ErrDamaged):
 	case errors.Is(err, fs.ErrNotExist):
-		q.live.Add(-1)
-		s.log.Debug("message has ended meanwhile", "id", e.id.String(), "queue", q.name)
+		q.overtaken(e, now)
+	default:
+		e.due = now + int64(retryLoad)
+		q.heap.push(e) // the worker rearms
+		q.gripe(e, now, err)
+	}
+	q.mu.Unlock()
+	switch {
+	case gone && err == nil: // an order took it out of the hand, and has made a new entry of it since
+		s.store.Give(e.id)
+		return nil
+	case gone:
+		return nil
+	case errors.Is(err, message.ErrDamaged):
+		s.unreadable(q, e, err)
+		return nil
+	case err != nil:
 		return nil
 	}
-	e.due = now + int64(retryLoad)
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.heap.push(e) // the worker rearms
+	m.Queue = q.name
+	m.Attempts = int(e.attempts)
+	m.Created = s.created(e, m.Created)
+	return m
+}
+
+// overtaken decides about an entry that the store does not know any more as it is: its message has ended, or an order
+// has changed it. Called with mu held.
+func (q *Scheduled) overtaken(e entry, now int64) {
+	at, ok := q.owner.store.Lookup(e.id)
+	if ok && at.Place == Taken && at.Queue == q.name {
+		e.due = now + int64(lookAgain)
+		q.heap.push(e)
+		return
+	}
+	if e, ok = q.current(e); ok {
+		q.heap.push(e)
+		return
+	}
+	q.live.Add(-1)
+	q.owner.log.Debug("message has ended or obeys an order meanwhile", "id", e.id.String(), "queue", q.name)
+}
+
+// gripe tells of a message that cannot be loaded, once in a while. Called with mu held.
+func (q *Scheduled) gripe(e entry, now int64, err error) {
 	if q.griped == 0 || time.Duration(now-q.griped) >= retryLoad {
 		q.griped = now
-		s.log.Error("cannot load a message that is due; others of its queue may not be spoken of",
+		q.owner.log.Error("cannot load a message that is due; others of its queue may not be spoken of",
 			"id", e.id.String(), "queue", q.name, "error", err)
 	}
-	return nil
 }
 
 // created gives the reception time its monotonic reading back, which the spool cannot keep, so that a later step of

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -53,12 +52,12 @@ type world struct {
 	failure  *egress.Failure
 	dns      time.Duration // what a plan takes
 	room     int           // of the ready queue; -1 for plenty
-	stored   map[message.ID]*message.Message
-	broken   bool // loads fail
-	byName   map[string]*message.Message
-	names    map[message.ID]string
-	offered  map[string]*message.Message
-	loads    int
+	*FakeStore
+	broken  bool // loads fail
+	byName  map[string]*message.Message
+	names   map[message.ID]string
+	offered map[string]*message.Message
+	loads   int
 }
 
 type event struct {
@@ -69,7 +68,7 @@ type event struct {
 func newWorld() *world {
 	w := &world{
 		start: time.Now(), random: 0.5, room: -1,
-		config: map[string]option.Layer{}, stored: map[message.ID]*message.Message{}, byName: map[string]*message.Message{},
+		config: map[string]option.Layer{}, FakeStore: NewFakeStore(), byName: map[string]*message.Message{},
 		names: map[message.ID]string{}, offered: map[string]*message.Message{},
 	}
 	w.begin()
@@ -164,32 +163,28 @@ func (w *world) Record(r *journal.Record) {
 func (w *world) Update(m *message.Message) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	c := *m
-	c.Created = c.Created.Round(0)
-	w.stored[m.ID] = &c
+	if err := w.FakeStore.Update(m); err != nil {
+		return err
+	}
 	w.note("%s: stored due in %s attempts=%d rcpts=%v last=%q", w.names[m.ID], time.Until(m.Due), m.Attempts, m.Recipients, m.LastResponse)
 	return nil
 }
 
-func (w *world) Reschedule(id message.ID, due time.Time, attempts int) error {
+func (w *world) Reschedule(id message.ID, due time.Time, attempts int, response string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if m := w.stored[id]; m != nil {
-		m.Due, m.Attempts = due, attempts
-	}
-	w.note("%s: stored due in %s attempts=%d", w.names[id], time.Until(due), attempts)
-	return nil
+	w.note("%s: stored due in %s attempts=%d last=%q", w.names[id], time.Until(due), attempts, response)
+	return w.FakeStore.Reschedule(id, due, attempts, response)
 }
 
 func (w *world) End(id message.ID, why journal.Type) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	delete(w.stored, id)
 	w.note("%s: ended by %s", w.names[id], why)
-	return nil
+	return w.FakeStore.End(id, why)
 }
 
-func (w *world) Load(id message.ID) (*message.Message, error) {
+func (w *world) Take(id message.ID, stamp Stamp) (*message.Message, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.loads++
@@ -197,26 +192,20 @@ func (w *world) Load(id message.ID) (*message.Message, error) {
 		w.note("%s: load fails", w.names[id])
 		return nil, errors.New("disk is broken")
 	}
-	m := w.stored[id]
-	if m == nil {
-		return nil, fmt.Errorf("load: %w", fs.ErrNotExist)
-	}
-	c := *m
-	return &c, nil
+	return w.FakeStore.Take(id, stamp)
 }
 
 // message makes and stores one. Its name is its id.
-func (w *world) message(name, queue string, rcpts ...string) *message.Message {
-	m := &message.Message{Sender: mail.Restore("s@example.org"), Queue: queue, Created: time.Now()}
+func (w *world) message(name, queue string, due time.Time, rcpts ...string) *message.Message {
+	m := &message.Message{Due: due, Sender: mail.Restore("s@example.org"), Queue: queue, Created: time.Now()}
 	copy(m.ID[:], name)
 	for _, r := range rcpts {
 		m.Recipients = append(m.Recipients, mail.Restore(r))
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	c := *m
-	c.Created = c.Created.Round(0)
-	w.stored[m.ID], w.byName[name], w.names[m.ID] = &c, m, name
+	w.Put(m, Taken)
+	w.byName[name], w.names[m.ID] = m, name
 	return m
 }
 
@@ -289,7 +278,7 @@ func (w *world) run(t *testing.T, command string) string {
 		return w.show()
 	case "forget":
 		for _, n := range plain {
-			delete(w.stored, w.byName[n].ID)
+			w.Forget(w.byName[n].ID)
 		}
 	case "restart":
 		return w.restart(arg)
@@ -306,10 +295,11 @@ func (w *world) insert(ctx context.Context, names []string, arg map[string]strin
 		rcpts = []string{"r@example.com"}
 	}
 	for _, n := range names {
-		m := w.message(n, arg["queue"], rcpts...)
+		var due time.Time
 		if d := arg["due"]; d != "" {
-			m.Due = time.Now().Add(duration(d))
+			due = time.Now().Add(duration(d))
 		}
+		m := w.message(n, arg["queue"], due, rcpts...)
 		w.queues.Insert(ctx, m, message.Received)
 	}
 }
@@ -369,9 +359,13 @@ func (w *world) restart(arg map[string]string) string {
 	w.begin()
 	w.offered = map[string]*message.Message{}
 	for _, name := range slices.Sorted(maps.Keys(w.byName)) {
-		m := w.stored[w.byName[name].ID]
-		if m == nil {
+		r := w.rows[w.byName[name].ID]
+		if r == nil {
 			continue
+		}
+		m := &r.Msg
+		if r.Place == Taken {
+			r.Place = Waiting
 		}
 		if s := arg["shift"]; s != "" {
 			m.Created = m.Created.Add(duration(s))
@@ -379,7 +373,7 @@ func (w *world) restart(arg map[string]string) string {
 				m.Due = m.Due.Add(duration(s))
 			}
 		}
-		w.queues.Restore(Entry{ID: m.ID, Queue: m.Queue, Created: m.Created, Due: m.Due, Attempts: m.Attempts})
+		w.queues.Restore(Entry{ID: m.ID, Queue: m.Queue, Created: m.Created, Due: m.Due, Attempts: m.Attempts, Place: r.Place, Order: r.Order})
 	}
 	w.launch()
 	synctest.Wait()

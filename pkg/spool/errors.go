@@ -19,7 +19,7 @@ var (
 	// ErrGone is a message that is not in the spool: it has ended, or was never there.
 	ErrGone = errors.New("message is not in the spool")
 	// ErrDamaged is a stored message that fails its checksum. It is never delivered.
-	ErrDamaged = errors.New("stored message is damaged")
+	ErrDamaged = message.ErrDamaged
 	// ErrOrderDone is an order that was carried out before; see OrderDoneError.
 	ErrOrderDone = errors.New("order is already done")
 	// ErrTooBig is a message that the format has no room for.
