@@ -41,6 +41,9 @@ type Type struct {
 	String  lua.LGFunction // __tostring
 	Eq      lua.LGFunction // __eq
 	Len     lua.LGFunction // __len
+	Add     lua.LGFunction // __add
+	Sub     lua.LGFunction // __sub
+	Less    lua.LGFunction // __lt
 }
 
 // Field documents a field that Index answers.
@@ -84,16 +87,27 @@ func (t *Type) metatable(s *State) *lua.LTable {
 	if t.Index != nil {
 		if len(t.Methods) == 0 {
 			mt.RawSetString("__index", s.L.NewFunction(t.Index))
-		} else { // methods first, then Index
-			fallback := s.L.CreateTable(0, 1)
-			fallback.RawSetString("__index", s.L.NewFunction(t.Index))
-			methods.Metatable = fallback
+		} else {
+			mt.RawSetString("__index", s.L.NewFunction(methodOr(methods, t.Index)))
 		}
 	}
-	for name, fn := range map[string]lua.LGFunction{"__newindex": t.Assign, "__pairs": t.Pairs, "__tostring": t.String, "__eq": t.Eq, "__len": t.Len} {
+	for name, fn := range map[string]lua.LGFunction{"__newindex": t.Assign, "__pairs": t.Pairs, "__tostring": t.String, "__eq": t.Eq, "__len": t.Len, "__add": t.Add, "__sub": t.Sub, "__lt": t.Less} {
 		if fn != nil {
 			mt.RawSetString(name, s.L.NewFunction(fn))
 		}
 	}
 	return mt
+}
+
+// methodOr looks among the methods first.
+func methodOr(methods *lua.LTable, index lua.LGFunction) lua.LGFunction {
+	return func(l *lua.LState) int {
+		if name, ok := l.Get(2).(lua.LString); ok {
+			if m := methods.RawGetString(string(name)); m != lua.LNil {
+				l.Push(m)
+				return 1
+			}
+		}
+		return index(l)
+	}
 }
