@@ -22,20 +22,36 @@ const quitTimeout = 2 * time.Second
 // is nothing to connect to, else 451 4.4.1 with every host's reason as its cause. Failures to connect are always
 // transient and belong to no message.
 func (c *SMTP) Open(ctx context.Context, plan *egress.Plan) (egress.Session, error) {
+	s := &session{smtp: c, plan: plan, path: plan.Path}
+	began := time.Now()
 	targets, err := c.dialer.Targets(ctx, plan)
+	s.took(message.SpentDNS, plan.RoutingDomain, began)
 	if err != nil {
-		return nil, err
+		return nil, unreached(err, s.spent)
 	}
-	s := &session{smtp: c, plan: plan, path: plan.Path, targets: targets}
+	s.targets = targets
 	if err := s.connect(ctx); err != nil {
 		return nil, &egress.Failure{
 			Outcome: message.Transient,
 			Reason:  message.TooManyConnectionFailures,
 			Reply:   smtp.NewReply(451, "4.4.1", "No answer from any hosts listed in MX"),
 			Cause:   err,
+			Spent:   s.spent,
 		}
 	}
+	s.opening = s.bill()
 	return s, nil
+}
+
+// unreached adds to a failure of the dialer what it took to find out.
+func unreached(err error, spent []message.Span) error {
+	var f *egress.Failure
+	if len(spent) == 0 || !errors.As(err, &f) {
+		return err
+	}
+	g := *f
+	g.Spent = spent
+	return &g
 }
 
 // HostErrors are the reasons why no host took us, one per host in the order of trying.
@@ -134,7 +150,9 @@ func brokenHandshake(err error) bool {
 
 // greet dials and talks up to the point where mail can be sent.
 func (s *session) greet(ctx context.Context, t egress.Target, useTLS bool) error {
+	began := time.Now()
 	nc, err := s.smtp.dialer.Dial(ctx, s.plan, t)
+	s.took(message.SpentConnect, t.String(), began)
 	if err != nil {
 		return err
 	}
@@ -144,6 +162,7 @@ func (s *session) greet(ctx context.Context, t egress.Target, useTLS bool) error
 	if !stop() && err == nil {
 		err = context.Cause(ctx)
 	}
+	s.waited(c, t)
 	if err != nil {
 		c.Quit(quitTimeout)
 		return err

@@ -13,6 +13,7 @@ func TestReconnectStrategies(t *testing.T) {
 	lose := func(p *peer) { p.hello("PIPELINING"); p.hear(); p.Close() }
 	keep := func(p *peer) { p.hello("PIPELINING"); p.take(false); p.take(true); p.wait() }
 	lost, kept := `Transient "MAIL FROM" 451 a@test`, `Delivered "." 250 a@test`
+	again := `Retried "MAIL FROM" 451 a@test; `
 	for _, c := range []struct {
 		strategy egress.ReconnectStrategy
 		tryNext  bool
@@ -26,9 +27,9 @@ func TestReconnectStrategies(t *testing.T) {
 		{egress.ConnectNextHost, false, []func(*peer){lose, nil}, []string{lost, "+!"}, "mx1.test. mx2.test."},
 		{egress.ReconnectSameHost, false, []func(*peer){lose, keep}, []string{lost, lost, lost}, "mx1.test. mx1.test. mx1.test."},
 		{egress.TerminateSession, false, []func(*peer){lose, keep}, []string{lost + "!"}, "mx1.test."},
-		{egress.ConnectNextHost, true, []func(*peer){lose, keep}, []string{kept, kept}, "mx1.test. mx2.test."},
-		{egress.ConnectNextHost, true, []func(*peer){lose, nil, lose}, []string{lost + "!"}, "mx1.test. mx2.test. mx3.test."},
-		{egress.TerminateSession, true, []func(*peer){lose, keep}, []string{kept}, "mx1.test. mx2.test."},
+		{egress.ConnectNextHost, true, []func(*peer){lose, keep}, []string{again + kept, kept}, "mx1.test. mx2.test."},
+		{egress.ConnectNextHost, true, []func(*peer){lose, nil, lose}, []string{again + lost + "!"}, "mx1.test. mx2.test. mx3.test."},
+		{egress.TerminateSession, true, []func(*peer){lose, keep}, []string{again + kept}, "mx1.test. mx2.test."},
 	} {
 		t.Run(fmt.Sprintf("%s try=%v n=%d", c.strategy, c.tryNext, len(c.scripts)), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -73,8 +74,11 @@ func TestTryNextHostTakesTheRest(t *testing.T) {
 		m := testMessage("a@test", "b@test")
 		res := s.Deliver(t.Context(), m)
 		onceEach(t, m, res)
-		if got := outcomes(m, res); got != `Permanent "RCPT TO" 550 a@test; Delivered "." 250 b@test` || heard[1] != "RCPT TO:<b@test>" {
+		if got := outcomes(m, res); got != `Permanent "RCPT TO" 550 a@test; Retried "RCPT TO" 451 b@test; Delivered "." 250 b@test` || heard[1] != "RCPT TO:<b@test>" {
 			t.Errorf("got %s after %v", got, heard)
+		}
+		if a, b := res.Attempts[1].Route, res.Attempts[2].Route; a.PeerName != "mx1.test." || b.PeerName != "mx2.test." || a.SessionID == b.SessionID {
+			t.Errorf("the attempts were at %+v and %+v", a, b)
 		}
 		s.Close()
 		d.running.Wait()

@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"encoding/binary"
+	"time"
 
 	"kumo/pkg/egress"
 	"kumo/pkg/mail"
@@ -25,6 +26,9 @@ type session struct {
 	used  bool // conn has seen a transaction
 	dirty bool // the peer may think that a transaction is open
 
+	spent   []message.Span // what was not yet told
+	opening []message.Span
+
 	heard bool           // the peer has answered something of the present message
 	good  []mail.Address // scratch: recipients that the peer accepted
 }
@@ -34,12 +38,22 @@ func (s *session) Deliver(ctx context.Context, m *message.Message) egress.Result
 	if ctx.Err() != nil || s.conn == nil && s.connect(ctx) != nil || s.used && s.conn.Check() != nil {
 		return s.unsent()
 	}
-	body, err := m.Data()
+	body, err := s.load(m)
 	if err != nil {
 		return s.decided(verdict{message.Transient, internal(451, "4.3.0", "the message cannot be read: "+err.Error())})
 	}
 	d := delivering{session: s, ctx: ctx, m: m, body: body}
 	return d.run()
+}
+
+// load is the text of m.
+func (s *session) load(m *message.Message) ([]byte, error) {
+	if m.InMemory() {
+		return m.Data()
+	}
+	began := time.Now()
+	defer s.took(message.SpentSpool, "", began)
+	return m.Data()
 }
 
 // unsent gives the message back: nothing of it was sent.
@@ -56,6 +70,7 @@ func (s *session) decided(v verdict) egress.Result {
 // drop gives up the connection.
 func (s *session) drop() {
 	if s.conn != nil {
+		s.waited(s.conn, s.targets[s.current])
 		s.conn.Abort()
 		s.conn = nil
 	}
@@ -109,6 +124,7 @@ func internal(code int, enhanced, text string) smtp.Reply {
 func (s *session) attempt(v verdict, to []mail.Address) message.Attempt {
 	a := message.Attempt{Outcome: v.outcome, Recipients: to, Response: v.reply, Route: s.route}
 	a.Response.Command = spelled(v.reply.Command)
+	a.Spent = s.bill()
 	if v.outcome == message.Transient {
 		a.Reason = message.LoggedTransientFailure
 		if v.reply.Command == "RCPT" && (v.reply.Code == 452 || v.reply.Code == 552) {

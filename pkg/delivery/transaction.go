@@ -48,13 +48,30 @@ func (d *delivering) run() egress.Result {
 			return d.unsent() // it had gone while it was idle
 		}
 		todo = append(append([]mail.Address(nil), open...), todo...)
-		if !d.path.TryNextHostOnTransportError || d.connect(d.ctx) != nil {
+		if !d.nextHost(*broken, open) {
 			d.decide(*broken, todo)
 			break
 		}
 		fresh = true
 	}
+	d.settleBill()
 	return egress.Result{Attempts: d.attempts, Done: d.done()}
+}
+
+// nextHost goes on with the next host after a broken connection if try_next_host_on_transport_error wants that and
+// there is one. What happened to those recipients at the broken one is then told apart: the log is to know of it.
+func (d *delivering) nextHost(broken verdict, open []mail.Address) bool {
+	if !d.path.TryNextHostOnTransportError {
+		return false
+	}
+	failed := d.attempt(broken, d.named(open))
+	failed.Outcome, failed.Reason = message.Retried, ""
+	if d.connect(d.ctx) != nil {
+		d.spent = append(failed.Spent, d.spent...)
+		return false
+	}
+	d.attempts = append(d.attempts, failed)
+	return true
 }
 
 // batch makes one transaction while d.ctx lives.
@@ -108,11 +125,15 @@ func (d *delivering) brokenBy(err error) verdict {
 
 // decide records the verdict about some recipients.
 func (d *delivering) decide(v verdict, to []mail.Address) {
+	d.attempts = append(d.attempts, d.attempt(v, d.named(to)))
+}
+
+// named are recipients as an attempt has them: nil for all of the message.
+func (d *delivering) named(to []mail.Address) []mail.Address {
 	if len(to) == len(d.m.Recipients) {
-		d.attempts = append(d.attempts, d.attempt(v, nil))
-		return
+		return nil
 	}
-	d.attempts = append(d.attempts, d.attempt(v, append([]mail.Address(nil), to...)))
+	return append([]mail.Address(nil), to...)
 }
 
 // transaction sends the message to some recipients and decides about them. With an error, which means that the

@@ -28,6 +28,12 @@ type Plan struct {
 	Protocol      Protocol
 	MX            *dns.MX // nil for protocols that resolve nothing
 	Trace         []PlanTrace
+	Origins       Origins
+}
+
+// Origins say where the settings of a path stand that may keep messages waiting: "file:line", "" for defaults.
+type Origins struct {
+	ConnectionLimit, MaxConnectionRate, MaxMessageRate, MaxReady string
 }
 
 // PlanTrace explains one object of a plan for route-test: "egress_pool pool1", "egress_source ip-1", "egress_path …".
@@ -43,6 +49,7 @@ type Failure struct {
 	Reason  message.Reason
 	Reply   smtp.Reply
 	Cause   error
+	Spent   []message.Span // what finding out took, by cause
 }
 
 func (f *Failure) Error() string {
@@ -60,7 +67,12 @@ type Carrier interface {
 	Open(ctx context.Context, plan *Plan) (Session, error)
 }
 
-// Session delivers messages one after the other.
+// Opened is a Session that knows what its opening took, by cause.
+type Opened interface {
+	Opening() []message.Span
+}
+
+// Session delivers messages one after the other. It may be an Opened.
 type Session interface {
 	// Deliver tries to hand over m. It never panics and never blocks longer than the path's timeouts.
 	Deliver(ctx context.Context, m *message.Message) Result
@@ -70,7 +82,8 @@ type Session interface {
 
 // Result is what Deliver came to.
 type Result struct {
-	// Attempts name every recipient of the message exactly once, grouped by outcome. Empty when Unsent.
+	// Attempts name every recipient of the message exactly once, grouped by outcome, but for those of outcome Retried,
+	// which come on top. Empty when Unsent.
 	Attempts []message.Attempt
 	// Unsent: the session was found dead before anything of m was sent (an idle disconnect). The message is to
 	// be given to another session; nothing is logged.
@@ -89,6 +102,8 @@ type Request struct {
 	Turn *Turn
 	// Full reports ready queues without room, whose sources are passed over while others remain; may be nil.
 	Full func(key string) bool
+	// Spent is told what the plan took, by cause, where that is worth saying; nil: nobody asks.
+	Spent *[]message.Span
 	// Explain asks for Plan.Trace.
 	Explain bool
 }

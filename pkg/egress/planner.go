@@ -8,6 +8,7 @@ import (
 
 	"kumo/pkg/cache"
 	"kumo/pkg/dns"
+	"kumo/pkg/message"
 )
 
 // MXResolver finds the hosts of a domain (*dns.Resolver).
@@ -40,7 +41,7 @@ type Planner struct {
 
 	pools   store[*poolState] // egress_source_pools
 	sources store[*Source]    // egress_source_sources
-	paths   store[*Path]      // egress_paths, by ready queue
+	paths   store[*answer]    // egress_paths, by ready queue
 	plans   store[*Plan]      // egress_plans
 }
 
@@ -59,7 +60,7 @@ func NewPlanner(cfg PlannerConfig) *Planner {
 	}
 	p.pools = newStore[*poolState](set, "egress_source_pools", 0, p.epoch)
 	p.sources = newStore[*Source](set, "egress_source_sources", 0, p.epoch)
-	p.paths = newStore[*Path](set, "egress_paths", pathCache, p.epoch)
+	p.paths = newStore[*answer](set, "egress_paths", pathCache, p.epoch)
 	p.plans = newStore[*Plan](set, "egress_plans", planCache, p.epoch)
 	return p
 }
@@ -145,7 +146,9 @@ func (p *Planner) turnState(ctx context.Context, now time.Time, req *Request) (*
 			return old, nil
 		}
 	}
+	began := p.began(req)
 	pool, err := p.pool(ctx, now, req.Pool)
+	p.spent(req, message.SpentPolicy, "get_egress_pool", began)
 	if err != nil {
 		return nil, unresolved(req.Queue, err)
 	}
@@ -181,9 +184,11 @@ func (p *Planner) sharedPlan(ctx context.Context, now time.Time, req *Request, s
 		return kept[*Plan]{}, err
 	}
 	key := req.Pool + "\x00" + source + "\x00" + req.Queue.Effective() + "\x00" + req.Protocol.site()
+	began := p.began(req)
 	k, err := p.plans.get(ctx, now, key, func(ctx context.Context) (kept[*Plan], error) {
 		return p.makePlan(ctx, now, req, source, mx)
 	})
+	p.spent(req, message.SpentPolicy, "get_egress_path_config", began)
 	if err != nil {
 		return k, unresolved(req.Queue, err) // here, because the error may come from another queue's request
 	}
@@ -202,7 +207,7 @@ func (p *Planner) makePlan(ctx context.Context, now time.Time, req *Request, sou
 	if err != nil {
 		return kept[*Plan]{}, err
 	}
-	plan.Path = path.val
+	plan.Path, plan.Origins = path.val.path, path.val.origins
 	return kept[*Plan]{plan, soonest(until(mx.Expires), src.valid, path.valid)}, nil
 }
 
@@ -225,7 +230,9 @@ func (p *Planner) mx(ctx context.Context, req *Request) (*dns.MX, error) {
 	if len(req.Protocol.SMTP.MXList) > 0 {
 		return req.Protocol.mx(domain), nil
 	}
+	began := p.began(req)
 	mx, err := p.resolver.LookupMX(ctx, domain)
+	p.spent(req, message.SpentDNS, domain, began)
 	if err != nil {
 		return nil, unresolved(req.Queue, err)
 	}
@@ -264,13 +271,14 @@ func (p *Planner) source(ctx context.Context, now time.Time, name string) (kept[
 }
 
 // path is the path of a ready queue: all queues that feed it share the answer that policy gave for one of them.
-func (p *Planner) path(ctx context.Context, now time.Time, plan *Plan) (kept[*Path], error) {
-	return p.paths.get(ctx, now, plan.Key, func(ctx context.Context) (kept[*Path], error) {
+func (p *Planner) path(ctx context.Context, now time.Time, plan *Plan) (kept[*answer], error) {
+	return p.paths.get(ctx, now, plan.Key, func(ctx context.Context) (kept[*answer], error) {
 		epoch := p.epoch() // before asking: a change while policy answers is noticed next time
 		res, err := p.configs.EgressPath(ctx, plan.RoutingDomain, plan.Source.Name, plan.Site)
+		a := &answer{&res.Value, originsOf(res.Trace)}
 		if res.Value.RefreshStrategy == RefreshEpoch {
-			return kept[*Path]{&res.Value, validity{byEpoch: true, epoch: epoch}}, err
+			return kept[*answer]{a, validity{byEpoch: true, epoch: epoch}}, err
 		}
-		return kept[*Path]{&res.Value, until(now.Add(res.Value.RefreshInterval.Std()))}, err
+		return kept[*answer]{a, until(now.Add(res.Value.RefreshInterval.Std()))}, err
 	})
 }

@@ -182,7 +182,7 @@ func appendSession(b []byte, r *Record) []byte {
 		}
 	}
 	b = appendField(b, `,"provider_name":`, r.Route.Provider)
-	return appendField(b, `,"session_id":`, session)
+	return appendSpent(appendField(b, `,"session_id":`, session), r)
 }
 
 func appendField(b []byte, name, value string) []byte {

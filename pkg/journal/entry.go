@@ -30,6 +30,8 @@ type Entry struct {
 	Protocol   string      `json:"delivery_protocol"`
 	NodeID     string      `json:"nodeid"`
 	Session    string      `json:"session_id"`
+	Spent      []Span      `json:"spent,omitempty"`
+	Wait       *Span       `json:"wait,omitempty"`
 
 	Raw json.RawMessage `json:"-"` // the line as it stands in the segment, without its line end
 }

@@ -46,4 +46,8 @@ type Record struct {
 	Reception  string        // reception_protocol
 	TLS        *smtp.TLSInfo // inbound
 	SessionID  string        // inbound
+	// Spent is what the time since the last record about the message went to, where that is worth saying; Wait, what it
+	// waits for from now on, and how long by the schedule.
+	Spent []message.Span
+	Wait  message.Span
 }

@@ -16,6 +16,7 @@ const (
 	Transient                // try again by the retry schedule; counts as an attempt
 	Permanent                // bounce
 	Delayed                  // not tried: back to the schedule after Delay; no attempt is counted
+	Retried                  // failed at one host and went on at once to the next: logged, and nothing else
 )
 
 // Reason says why a message was (re)inserted or delayed: KumoMTA's insert_context words (semantics.md 4.4).
@@ -51,6 +52,8 @@ type Attempt struct {
 	Response   smtp.Reply
 	Reason     Reason        // for Transient and Delayed
 	Delay      time.Duration // for Delayed
+	Wait       *Span         // cause and place of the wait that follows, where the schedule is not the cause; may be nil
+	Spent      []Span        // what this try took, by cause, as far as it is worth saying
 
 	// What the log says about the place; empty when the try did not get that far.
 	Route Route

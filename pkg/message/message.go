@@ -36,6 +36,11 @@ type Message struct {
 	// History are the latest attempts, oldest first, at most MaxHistory. The spool keeps it with the message.
 	History []Try
 
+	// Hop is when the present stretch of its way began: reception, a due time, or the last record about it; the zero
+	// time when nobody asks. Spent is what is known of the time since, by cause. Neither outlives the process.
+	Hop   time.Time
+	Spent []Span
+
 	body   []byte
 	loader Body
 }

@@ -28,12 +28,14 @@ func (s *Queues) Insert(ctx context.Context, m *message.Message, why message.Rea
 	mono := s.since(now)
 	q := s.queue(m.Queue, mono)
 	q.live.Add(1)
+	arrived(m, now)
 	c, err := q.config(ctx, mono)
 	if err != nil {
 		s.log.Error("message waits for its queue's configuration", "queue", q.name, "error", err)
-		s.delay(ctx, q, m, now, noConfig, message.MessageGetQueueNameFailed, failedConfig)
+		s.delay(ctx, q, m, now, noConfig, message.MessageGetQueueNameFailed, failedConfig, "")
 		return
 	}
+	c.asking(m, mono)
 	switch {
 	case !m.Due.IsZero() && m.Due.After(now):
 		s.later(ctx, q, m, now, why)
@@ -49,7 +51,7 @@ func (s *Queues) later(ctx context.Context, q *Scheduled, m *message.Message, no
 	wait := m.Due.Sub(now)
 	reply := smtp.NewReply(451, "4.4.4", "KumoMTA internal: first attempt in "+pretty(wait)+" ("+
 		string(why)+","+string(message.ScheduledForLater)+")")
-	s.delay(ctx, q, m, now, wait, message.ScheduledForLater, reply)
+	s.delay(ctx, q, m, now, wait, message.ScheduledForLater, reply, "")
 }
 
 // arrive leaves m to a worker.
@@ -84,7 +86,7 @@ func (s *Queues) promote(ctx context.Context, q *Scheduled, c *settings, m *mess
 		s.suspended(ctx, m, p)
 		return
 	}
-	plan, err := s.planner.Plan(ctx, c.request)
+	plan, err := s.planner.Plan(ctx, c.asks(&m.Spent))
 	if err != nil {
 		q.warm.Store(false)
 		if ctx.Err() != nil { // the caller has gone, which says nothing about the message
@@ -96,12 +98,12 @@ func (s *Queues) promote(ctx context.Context, q *Scheduled, c *settings, m *mess
 	}
 	q.warm.Store(true)
 	if wait := q.throttled(ctx, c, mono, true); wait > 0 {
-		s.delay(ctx, q, m, now, wait, message.MessageRateThrottle, throttledReply(q.name, wait))
+		s.delay(ctx, q, m, now, wait, message.MessageRateThrottle, throttledReply(q.name, wait), c.from.rate)
 		return
 	}
 	if !s.feed.Offer(plan, m) {
 		wait := time.Duration(s.random() * float64(overflow))
-		s.delay(ctx, q, m, now, wait, message.ReadyQueueWasFull, fullReply(plan.Key, wait))
+		s.delay(ctx, q, m, now, wait, message.ReadyQueueWasFull, fullReply(plan.Key, wait), plan.Origins.MaxReady)
 	}
 }
 

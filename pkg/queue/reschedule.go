@@ -24,17 +24,23 @@ func pretty(d time.Duration) string {
 	return d.Round(time.Millisecond).String()
 }
 
-// delay logs why m is not tried now and schedules it. No attempt is counted.
-func (s *Queues) delay(ctx context.Context, q *Scheduled, m *message.Message, now time.Time, wait time.Duration, why message.Reason, reply smtp.Reply) {
+// delay logs why m is not tried now and schedules it; at is where the setting stands that makes it wait. No attempt is counted.
+func (s *Queues) delay(ctx context.Context, q *Scheduled, m *message.Message, now time.Time, wait time.Duration, why message.Reason, reply smtp.Reply, at string) {
 	q.delayed(why)
-	s.record(journal.Delayed, m, nil, now, reply, nil)
+	account(m, nil, now)
+	s.recordWait(journal.Delayed, m, nil, now, reply, nil, delaySpan(why, at, wait))
 	m.LastResponse = reply.String()
 	s.reschedule(ctx, q, m, now, wait, false)
 }
 
-// retry counts an attempt and schedules m by the queue's retry intervals.
-func (s *Queues) retry(ctx context.Context, q *Scheduled, m *message.Message, now time.Time) {
-	wait := s.settings(ctx, q, now).delay(m.Attempts, s.random())
+// nextTry is when m is tried again after an attempt that fails now, by the queue's retry intervals.
+func (s *Queues) nextTry(ctx context.Context, q *Scheduled, m *message.Message, now time.Time) message.Span {
+	c := s.settings(ctx, q, now)
+	return c.retrySpan(m.Attempts, c.delay(m.Attempts, s.random()))
+}
+
+// retry counts an attempt and schedules m for the next one.
+func (s *Queues) retry(ctx context.Context, q *Scheduled, m *message.Message, now time.Time, wait time.Duration) {
 	m.Attempts++
 	s.reschedule(ctx, q, m, now, wait, true)
 }

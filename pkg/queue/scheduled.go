@@ -44,6 +44,12 @@ type Scheduled struct {
 	restored bool               // entries came from the spool and their times were not checked yet
 	dead     bool               // reaped: look the name up again
 
+	// The worker's who has the queue: what kept its due messages of late (spent.go).
+	blocks    *message.Blocks
+	planning  []message.Span
+	stalled   int64
+	stalledBy message.Span
+
 	at  int64 // agenda's
 	pos int   // agenda's: place plus one, 0 when absent
 }
@@ -53,7 +59,9 @@ type settings struct {
 	*Config
 	request egress.Request
 	rate    *throttle.Throttle // nil: no max_message_rate
+	from    origins
 	asked   int64
+	took    time.Duration // to ask
 	epoch   uint64
 	failed  bool // policy could not be asked again; these are the old answers
 }
@@ -114,7 +122,8 @@ func (q *Scheduled) ask(ctx context.Context, now int64, epoch uint64, old *setti
 		return &next, nil
 	}
 	next := q.settings(&res.Value, old)
-	next.asked, next.epoch = now, epoch
+	next.asked, next.epoch, next.from = now, epoch, originsOf(res.Trace)
+	next.took = time.Duration(q.owner.since(q.owner.clock.Now()) - now)
 	return next, nil
 }
 

@@ -20,8 +20,9 @@ func (s *Queues) Settle(ctx context.Context, m *message.Message, attempts []mess
 	now := s.clock.Now()
 	q := s.queue(m.Queue, s.since(now))
 	v := verdict{now: now}
+	account(m, attempts, now)
 	for i := range attempts {
-		s.attempted(q, m, &attempts[i], &v)
+		s.attempted(ctx, q, m, &attempts[i], &v)
 	}
 	left := remaining(m.Recipients, attempts)
 	if len(left) == 0 {
@@ -37,8 +38,10 @@ func (s *Queues) Settle(ctx context.Context, m *message.Message, attempts []mess
 	case v.tried || !v.delayed:
 		if v.tried {
 			v.remember(m)
+		} else {
+			v.retry = s.nextTry(ctx, q, m, now)
 		}
-		s.retry(ctx, q, m, now)
+		s.retry(ctx, q, m, now, v.retry.For)
 		return
 	}
 	m.LastResponse = v.response.String()
@@ -65,6 +68,7 @@ type verdict struct {
 	damaged   bool             // the stored message cannot be read
 	response  smtp.Reply       // of the last transient failure, else of the last delay
 	last      *message.Attempt // the last transient failure
+	retry     message.Span     // until the next try after a transient failure
 }
 
 // remember adds the attempt to what the message knows of its past.
@@ -87,15 +91,29 @@ func (v *verdict) ending() journal.Type {
 }
 
 // attempted logs one attempt and adds it to the verdict.
-func (s *Queues) attempted(q *Scheduled, m *message.Message, a *message.Attempt, v *verdict) {
+func (s *Queues) attempted(ctx context.Context, q *Scheduled, m *message.Message, a *message.Attempt, v *verdict) {
+	charge(m, a.Spent)
 	kind := journal.Bounce
 	switch a.Outcome {
 	case message.Delivered:
 		kind, v.delivered = journal.Delivery, true
 	case message.Transient:
-		kind, v.tried = journal.TransientFailure, true
-		v.response, v.last = a.Response, a
+		if !v.tried {
+			v.retry = s.nextTry(ctx, q, m, v.now)
+		}
+		v.tried, v.response, v.last = true, a.Response, a
 		v.damaged = v.damaged || a.Reason == message.Damaged
+		wait := v.retry
+		switch {
+		case v.damaged:
+			wait = message.Span{} // until somebody releases it
+		case a.Wait != nil:
+			wait.Cause, wait.At = a.Wait.Cause, a.Wait.At
+		}
+		s.recordsWait(journal.TransientFailure, m, a.Recipients, v.now, a.Response, &a.Route, wait)
+		return
+	case message.Retried:
+		kind = journal.TransientFailure
 	case message.Delayed:
 		v.delayed = true
 		if !v.tried {
@@ -103,7 +121,7 @@ func (s *Queues) attempted(q *Scheduled, m *message.Message, a *message.Attempt,
 		}
 		v.delay = max(v.delay, pause(a))
 		q.delayed(a.Reason)
-		s.record(journal.Delayed, m, a.Recipients, v.now, a.Response, &a.Route)
+		s.recordWait(journal.Delayed, m, a.Recipients, v.now, a.Response, &a.Route, waitOf(a, pause(a)))
 		return
 	}
 	s.records(kind, m, a.Recipients, v.now, a.Response, &a.Route)
@@ -157,19 +175,31 @@ func remaining(all []mail.Address, attempts []message.Attempt) []mail.Address {
 
 // records logs one record for each of rcpts, all of m's when nil.
 func (s *Queues) records(t journal.Type, m *message.Message, rcpts []mail.Address, now time.Time, reply smtp.Reply, route *message.Route) {
+	s.recordsWait(t, m, rcpts, now, reply, route, message.Span{})
+}
+
+// recordsWait is records of what is followed by a wait.
+func (s *Queues) recordsWait(t journal.Type, m *message.Message, rcpts []mail.Address, now time.Time, reply smtp.Reply, route *message.Route, wait message.Span) {
 	if rcpts == nil {
 		rcpts = m.Recipients
 	}
 	for i := range rcpts {
-		s.record(t, m, rcpts[i:i+1:i+1], now, reply, route)
+		s.recordWait(t, m, rcpts[i:i+1:i+1], now, reply, route, wait)
 	}
 }
 
 // record logs one record about m for rcpts, all of m's when nil. num_attempts is how many attempts had been made
 // before the one that it is about, as in KumoMTA: a message delivered at the first attempt says 0.
 func (s *Queues) record(t journal.Type, m *message.Message, rcpts []mail.Address, now time.Time, reply smtp.Reply, route *message.Route) {
+	s.recordWait(t, m, rcpts, now, reply, route, message.Span{})
+}
+
+// recordWait is record of what is followed by a wait. The first record of several that are about one moment tells what
+// was spent.
+func (s *Queues) recordWait(t journal.Type, m *message.Message, rcpts []mail.Address, now time.Time, reply smtp.Reply, route *message.Route, wait message.Span) {
 	r := s.spare.Get().(*journal.Record)
-	*r = journal.Record{Type: t, Time: now, Msg: m, Recipients: rcpts, Attempts: m.Attempts, Response: reply}
+	*r = journal.Record{Type: t, Time: now, Msg: m, Recipients: rcpts, Attempts: m.Attempts, Response: reply, Spent: m.Spent, Wait: wait}
+	m.Spent = nil
 	if route != nil {
 		r.Route = *route
 	}

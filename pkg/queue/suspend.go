@@ -60,5 +60,6 @@ func (s *Queues) suspended(ctx context.Context, m *message.Message, p *Suspensio
 		Outcome:  message.Transient,
 		Response: smtp.NewReply(451, "4.4.4", "KumoMTA internal: scheduled queue is suspended: "+p.Reason),
 		Reason:   message.LoggedTransientFailure,
+		Wait:     &message.Span{Cause: message.WaitSuspended, At: p.Reason},
 	}})
 }

@@ -35,17 +35,28 @@ func (s *Queues) work(ctx context.Context, q *Scheduled) {
 	if !ok {
 		return
 	}
-	c, err := q.config(ctx, s.since(now))
+	if h.n > 0 {
+		q.unstall(s.since(now))
+	}
+	asked := s.since(now)
+	c, err := q.config(ctx, asked)
 	if err != nil {
 		s.unconfigured(ctx, q, arrivals, now, err)
+		q.stall(s.since(now), message.WaitConfig, "")
 		q.holdUntil(s.since(now) + int64(noConfig))
 		q.finish(s.since(now))
 		return
+	}
+	if c.took >= leastWait {
+		q.block(c.asked, c.asked+int64(c.took), policySpan(c.took))
 	}
 	for i, m := range arrivals {
 		if ctx.Err() != nil {
 			q.dropArrivals(arrivals[i:])
 			break
+		}
+		if c.asked == asked { // else the message was charged when it came
+			c.asking(m, asked)
 		}
 		s.promote(ctx, q, c, m, s.clock.Now())
 	}
@@ -121,7 +132,7 @@ func (q *Scheduled) dropArrivals(ms []*message.Message) {
 func (s *Queues) unconfigured(ctx context.Context, q *Scheduled, arrivals []*message.Message, now time.Time, err error) {
 	s.log.Error("messages wait for their queue's configuration", "queue", q.name, "error", err)
 	for _, m := range arrivals {
-		s.delay(ctx, q, m, now, noConfig, message.MessageGetQueueNameFailed, failedConfig)
+		s.delay(ctx, q, m, now, noConfig, message.MessageGetQueueNameFailed, failedConfig, "")
 	}
 }
 
@@ -136,7 +147,8 @@ func (s *Queues) promoteDue(ctx context.Context, q *Scheduled, c *settings, h *h
 			}
 			continue
 		}
-		plan, err := s.planner.Plan(ctx, c.request)
+		plan, err := s.planner.Plan(ctx, c.asks(&q.planning))
+		now = q.planned(now)
 		if ctx.Err() != nil {
 			return
 		}
@@ -156,14 +168,17 @@ func (s *Queues) promoteDue(ctx context.Context, q *Scheduled, c *settings, h *h
 // promoteOne moves a due message to the ready queue of plan. False means that it has to wait.
 func (s *Queues) promoteOne(ctx context.Context, q *Scheduled, c *settings, h *hand, i int, plan *egress.Plan, now int64) bool {
 	if s.feed.Full(plan.Key) {
+		q.stall(now, message.WaitMaxReady, plan.Origins.MaxReady)
 		s.room.wait(q, plan.Key, now)
 		return false
 	}
 	if wait := q.throttled(ctx, c, now, false); wait > 0 {
+		q.stall(now, message.WaitQueueRate, c.from.rate)
 		q.holdUntil(now + int64(wait))
 		return false
 	}
 	if m := s.load(q, h, i, now); m != nil && !s.feed.Offer(plan, m) {
+		q.stall(now, message.WaitMaxReady, plan.Origins.MaxReady)
 		s.putBack(q, m, h.entries[i].due)
 		s.room.wait(q, plan.Key, now)
 		return false
@@ -203,6 +218,7 @@ func (s *Queues) load(q *Scheduled, h *hand, i int, now int64) *message.Message 
 	m.Queue = q.name
 	m.Attempts = int(e.attempts)
 	m.Created = s.created(e, m.Created)
+	q.late(m, e.due, now)
 	return m
 }
 

@@ -34,7 +34,7 @@ func (s *session) connect() egress.Session {
 	began := l.owner.now()
 	c, err := s.dial()
 	if err == nil {
-		l.answered()
+		l.answered(began, openingOf(c))
 		return c
 	}
 	l.ceased()
@@ -67,16 +67,18 @@ func (s *session) dial() (c egress.Session, failure *egress.Failure) {
 	return nil, &egress.Failure{Outcome: message.Transient, Reply: smtp.NewReply(451, "4.4.1", text), Cause: err}
 }
 
-// answered notes a connection, and opens further ones that the backlog is worth.
-func (l *line) answered() {
+// answered notes a connection whose opening began then, and opens further ones that the backlog is worth.
+func (l *line) answered(began int64, spans []message.Span) {
+	now := l.owner.now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.opened(began, now, spans)
 	l.limits.tally.connected()
 	l.opening--
 	l.connected++
 	l.proven = true
 	l.failures, l.setbacks, l.notBefore = 0, 0, 0
-	l.lastTake = l.owner.now()
+	l.lastTake = now
 	// As many more as there are now; each of them does the same.
 	for n := l.sessions; n > 0 && l.wanted() > l.sessions; n-- {
 		l.open()
@@ -94,6 +96,7 @@ func (l *line) ceased() {
 func (l *line) failed(f *egress.Failure, began int64) {
 	now := l.owner.now()
 	l.mu.Lock()
+	l.opened(began, now, f.Spent)
 	var victims []item
 	outcome, reply, reason := f.Outcome, f.Reply, f.Reason
 	l.owner.log.Debug("no connection", "ready_queue", l.key, "failures", l.failures+1, "error", f)
@@ -157,6 +160,7 @@ func (l *line) setback(began, now int64) bool {
 	l.setbacks++
 	l.lastFail = now
 	l.notBefore = now + int64(pauseAfter(l.setbacks))
+	l.blockLocked(now, l.notBefore, message.Span{Cause: message.WaitPause, For: time.Duration(l.notBefore - now)})
 	return true
 }
 
@@ -187,6 +191,10 @@ func (l *line) settle(items []item, a message.Attempt) {
 	tally := l.limits.tally
 	room := l.roomAgain()
 	a.Route = route(l.plan)
+	now := l.owner.now()
+	for i := range items {
+		l.explain(&items[i], now)
+	}
 	l.mu.Unlock()
 	for _, it := range items {
 		attempts := []message.Attempt{a}

@@ -6,6 +6,7 @@ import "kumo/pkg/message"
 type item struct {
 	m     *message.Message
 	since int64 // when it was offered, in nanoseconds since Queues.base
+	told  int64 // up to when m.Spent tells of its wait here; 0: nothing yet
 }
 
 // fifo is a ring of items. It grows as needed; the line bounds it.

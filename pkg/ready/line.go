@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"kumo/pkg/egress"
+	"kumo/pkg/message"
 	"kumo/pkg/throttle"
 )
 
@@ -24,13 +25,14 @@ type line struct {
 	connected int        // of these, with one
 	idle      []*session // waiting for a message; the one that waited longest first
 
-	proven    bool  // the site answered the last time somebody tried
-	failures  int   // connection plans exhausted since the last success
-	setbacks  int   // the same, those counted once that ran side by side
-	lastFail  int64 // when the last setback was
-	notBefore int64 // no session is opened before: the site did not answer
-	rateUntil int64 // no session is opened before: max_connection_rate
-	unsent    int   // sessions in a row that were dead when they got their message
+	proven    bool            // the site answered the last time somebody tried
+	failures  int             // connection plans exhausted since the last success
+	setbacks  int             // the same, those counted once that ran side by side
+	lastFail  int64           // when the last setback was
+	notBefore int64           // no session is opened before: the site did not answer
+	rateUntil int64           // no session is opened before: max_connection_rate
+	unsent    int             // sessions in a row that were dead when they got their message
+	blocks    *message.Blocks // what kept messages from being sent of late; nil: nothing
 
 	lastTake int64 // when a session last took a message
 	used     int64
@@ -45,6 +47,7 @@ type line struct {
 // limits are the parts of a path that rule a line.
 type limits struct {
 	path          *egress.Path
+	origins       *egress.Origins
 	maxReady      int
 	sessions      int
 	maxDeliveries int
@@ -66,7 +69,7 @@ const (
 )
 
 func newLine(s *Queues, plan *egress.Plan, now int64) *line {
-	l := &line{owner: s, key: plan.Key, used: now, gate: make(chan struct{}, 1), limits: &limits{}}
+	l := &line{owner: s, key: plan.Key, used: now, gate: make(chan struct{}, 1), limits: &limits{origins: &egress.Origins{}}}
 	l.adopt(plan)
 	return l
 }
@@ -80,6 +83,7 @@ func (l *line) adopt(plan *egress.Plan) {
 	p, old := plan.Path, l.limits
 	l.limits = &limits{
 		path:          p,
+		origins:       &plan.Origins,
 		maxReady:      max(p.MaxReady, 1),
 		sessions:      int(min(p.ConnectionLimit.Limit, 1<<20)),
 		maxDeliveries: max(p.MaxDeliveriesPerConnection, 1),

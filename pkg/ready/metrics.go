@@ -76,7 +76,7 @@ func (t *tally) attempts(as []message.Attempt) {
 		switch as[i].Outcome {
 		case message.Delivered:
 			t.each(func(c *counts) { c.delivered.Add(1) })
-		case message.Transient:
+		case message.Transient, message.Retried:
 			t.each(func(c *counts) { c.transfail.Add(1) })
 		case message.Permanent:
 			t.each(func(c *counts) { c.fail.Add(1) })

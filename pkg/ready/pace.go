@@ -44,6 +44,11 @@ func (s *session) admit() bool {
 	if lim.connections == nil {
 		return true
 	}
+	began := l.owner.now()
+	defer func() {
+		now := l.owner.now()
+		l.block(began, now, lim.limited(message.WaitConnectionRate, began, now))
+	}()
 	for {
 		wait := s.ask(lim.connections)
 		if wait <= 0 {
@@ -79,6 +84,7 @@ func (l *line) tooFast(items []item, wait time.Duration) {
 		Outcome:  message.Delayed,
 		Reason:   message.ConnectionRateThrottle,
 		Delay:    wait,
+		Wait:     &message.Span{Cause: message.WaitConnectionRate, At: l.origins().MaxConnectionRate},
 		Response: smtp.NewReply(451, "4.4.4", "KumoMTA internal: "+l.key+" throttled connection rate, delay="+pretty(wait)),
 	})
 }
@@ -93,27 +99,46 @@ func (s *session) pace(it item, lim *limits) bool {
 	if wait <= 0 {
 		return true
 	}
-	// One session at a time waits for the next token; the others wait for it.
-	select {
-	case s.line.gate <- struct{}{}:
-	case <-s.line.owner.opening.Done():
-		return false
+	began := s.line.owner.now()
+	wait, ok := s.turn(lim)
+	if now := s.line.owner.now(); time.Duration(now-began) >= leastWait {
+		it.m.Spent = message.AddSpan(it.m.Spent, lim.limited(message.WaitMessageRate, began, now))
 	}
-	defer func() { <-s.line.gate }()
+	if wait > 0 {
+		s.line.sendBack(it, lim, wait)
+	}
+	return ok
+}
+
+// turn waits for max_message_rate: one session at a time waits for the next token, the others wait for it. Not ok
+// means that the node stops, or that the wait for the next token, which it then returns, is too long.
+func (s *session) turn(lim *limits) (wait time.Duration, ok bool) {
+	l := s.line
+	select {
+	case l.gate <- struct{}{}:
+	case <-l.owner.opening.Done():
+		return 0, false
+	}
+	began := l.owner.now()
+	defer func() {
+		now := l.owner.now()
+		l.block(began, now, lim.limited(message.WaitMessageRate, began, now))
+		<-l.gate
+	}()
 	for wait = s.ask(lim.messages); wait > 0; wait = s.ask(lim.messages) {
 		if wait > lim.idle {
-			s.line.sendBack(it, lim, wait)
-			return false
+			return wait, false
 		}
 		if !s.pause(wait) {
-			return false
+			return 0, false
 		}
 	}
-	return true
+	return 0, true
 }
 
 // sendBack gives it and all that wait behind it back, each until its turn would come at max_message_rate.
 func (l *line) sendBack(it item, lim *limits, wait time.Duration) {
+	it.told = l.owner.now()
 	l.mu.Lock()
 	items := append([]item{it}, l.fifo.all()...)
 	l.mu.Unlock()
@@ -125,6 +150,7 @@ func (l *line) sendBack(it item, lim *limits, wait time.Duration) {
 			Outcome:  message.Delayed,
 			Reason:   message.MessageRateThrottle,
 			Delay:    delay,
+			Wait:     &message.Span{Cause: message.WaitMessageRate, At: lim.origins.MaxMessageRate},
 			Response: smtp.NewReply(451, "4.4.4", "KumoMTA internal: "+l.key+" throttled message rate, delay="+pretty(delay)),
 		})
 	}
@@ -138,6 +164,7 @@ func (l *line) tooMany(items []item) {
 			Outcome:  message.Delayed,
 			Reason:   message.MaxReadyWasReducedByConfig,
 			Delay:    delay,
+			Wait:     &message.Span{Cause: message.WaitMaxReady, At: l.origins().MaxReady},
 			Response: smtp.NewReply(451, "4.4.4", "KumoMTA internal: max_ready of "+l.key+" was reduced, delay="+pretty(delay)),
 		})
 	}
@@ -149,6 +176,7 @@ func (l *line) forbidden(items []item, wait time.Duration) {
 		Outcome:  message.Delayed,
 		Reason:   message.ReadyQueueWasSuspended,
 		Delay:    wait,
+		Wait:     &message.Span{Cause: message.WaitConnectionLimit, At: l.origins().ConnectionLimit},
 		Response: smtp.NewReply(451, "4.4.4", "KumoMTA internal: connection_limit of "+l.key+" is 0"),
 	})
 }

@@ -106,7 +106,7 @@ func (s *Queues) Offer(plan *egress.Plan, m *message.Message) bool {
 	now := s.now()
 	for {
 		l := s.line(plan, now)
-		took, excess, alive := l.offer(plan, item{m, now})
+		took, excess, alive := l.offer(plan, item{m: m, since: now})
 		if !alive {
 			continue
 		}

@@ -86,6 +86,9 @@ func (l *line) take(s *session) (item, *limits, bool) {
 		if l.fifo.n > 0 {
 			it, lim := l.fifo.pop(), l.limits
 			l.lastTake, l.used = now, now
+			if now-it.since >= int64(leastWait) {
+				l.explain(&it, now)
+			}
 			room := l.roomAgain()
 			l.mu.Unlock()
 			if room > 0 {

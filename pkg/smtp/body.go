@@ -180,11 +180,14 @@ func whole(parts [][]byte) int {
 
 // writeParts writes parts as one where the connection can do that.
 func (c *Conn) writeParts(parts [][]byte, timeout time.Duration) error {
-	if err := c.nc.SetWriteDeadline(time.Now().Add(timeout)); err != nil {
+	began := time.Now()
+	if err := c.nc.SetWriteDeadline(began.Add(timeout)); err != nil {
 		return c.fail(ioError(".", err))
 	}
 	bufs := net.Buffers(parts)
-	if _, err := bufs.WriteTo(c.nc); err != nil {
+	_, err := bufs.WriteTo(c.nc)
+	c.waits.add("body", began)
+	if err != nil {
 		return c.writeFailed(".", err)
 	}
 	return nil

@@ -51,6 +51,7 @@ type Conn struct {
 	queued int      // commands in out
 	owed   int      // commands sent whose replies have not been read
 	cut    bool     // the peer closed before it had the whole message text
+	waits  waits
 
 	raw     syscall.RawConn // for Check; nil when sock is no socket of the system
 	peekFn  func(fd uintptr)
@@ -130,13 +131,24 @@ func (c *Conn) release() {
 }
 
 func (c *Conn) write(stage string, b []byte, timeout time.Duration) error {
-	if err := c.nc.SetWriteDeadline(time.Now().Add(timeout)); err != nil {
+	began := time.Now()
+	if err := c.nc.SetWriteDeadline(began.Add(timeout)); err != nil {
 		return c.fail(ioError(stage, err))
 	}
-	if _, err := c.nc.Write(b); err != nil {
+	_, err := c.nc.Write(b)
+	c.waits.add(written(stage), began)
+	if err != nil {
 		return c.writeFailed(stage, err)
 	}
 	return nil
+}
+
+// written is the stage that a write counts for: the text is something else than the answer to its end.
+func written(stage string) string {
+	if stage == "." {
+		return "body"
+	}
+	return stage
 }
 
 // writeFailed ends the connection after a failed write, unless the peer has left a reply: a server that cannot bear
@@ -261,13 +273,15 @@ func (c *Conn) line(stage string, timeout time.Duration, armed *bool) ([]byte, e
 
 // fill reads once.
 func (c *Conn) fill(stage string, timeout time.Duration, armed *bool) error {
+	began := time.Now()
 	if !*armed {
-		if err := c.nc.SetReadDeadline(time.Now().Add(timeout)); err != nil {
+		if err := c.nc.SetReadDeadline(began.Add(timeout)); err != nil {
 			return c.fail(ioError(stage, err))
 		}
 		*armed = true
 	}
 	n, err := c.nc.Read(c.buf[c.w:])
+	c.waits.add(stage, began)
 	c.w += n
 	if n == 0 && err != nil {
 		return c.fail(ioError(stage, err))

@@ -114,9 +114,11 @@ func (c *Conn) StartTLS(config *tls.Config, timeout time.Duration) (Reply, error
 
 func (c *Conn) handshake(config *tls.Config, timeout time.Duration) error {
 	nc := tls.Client(c.sock, config)
-	err := c.sock.SetDeadline(time.Now().Add(timeout))
+	began := time.Now()
+	err := c.sock.SetDeadline(began.Add(timeout))
 	if err == nil {
 		err = nc.Handshake()
+		c.waits.add("TLS", began)
 	}
 	if err != nil {
 		e := ioError("STARTTLS", err)
