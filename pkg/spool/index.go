@@ -17,8 +17,9 @@ import (
 )
 
 const (
-	indexTick  = 450 * time.Millisecond // a message that is alive after one to two of them gets a row
-	indexChunk = 1000                   // changes in one transaction
+	indexTick   = 450 * time.Millisecond // a message that is alive after one to two of them gets a row
+	indexChunk  = 1000                   // changes in one transaction
+	maxGathered = 1 << 18                // changes that wait, 16 bytes each
 )
 
 // index writes index.db. Nothing that mail waits for goes through it: it may be behind, fail, or be thrown away.
@@ -33,9 +34,13 @@ type index struct {
 	seg     uint32       // where the log ends
 	end     int64
 	idle    bool // there is no database: nothing is gathered
+	flood   bool // so much came that nothing is gathered until all rows have been compared
+
+	writing sync.Mutex // held while rows are written
+	ready   bool       // with writing: rows are right but for messages in the lists above and in aging
+	aging   indexWork  // with writing: of the tick before
 
 	// Only the goroutine uses these.
-	aging    indexWork // of the tick before
 	db       *sql.DB
 	queues   map[uint32]int64 // number in names to number in table queue
 	atSeg    uint32           // the checkpoint in the database
@@ -52,6 +57,7 @@ type index struct {
 type indexWork struct {
 	fresh   []message.ID
 	changed []message.ID
+	flood   bool
 	seg     uint32
 	end     int64
 }
@@ -63,10 +69,10 @@ func (x *index) placed(added []entry, seg uint32, end int64) {
 	}
 	x.mu.Lock()
 	for i := range added {
-		if x.idle {
+		if x.idle || x.flood {
 			break
 		}
-		x.fresh = append(x.fresh, added[i].id)
+		x.fresh = x.gathered(x.fresh, added[i].id)
 	}
 	x.seg, x.end = seg, end
 	x.mu.Unlock()
@@ -78,18 +84,27 @@ func (x *index) touch(id message.ID) {
 		return
 	}
 	x.mu.Lock()
-	if !x.idle {
-		x.changed = append(x.changed, id)
+	if !x.idle && !x.flood {
+		x.changed = x.gathered(x.changed, id)
 	}
 	x.mu.Unlock()
+}
+
+// gathered is list with id behind it. A list that is too long is given up: it is cheaper to compare all rows then.
+func (x *index) gathered(list []message.ID, id message.ID) []message.ID {
+	if len(x.fresh)+len(x.changed) < maxGathered {
+		return append(list, id)
+	}
+	x.flood, x.fresh, x.changed = true, nil, nil
+	return nil
 }
 
 // gather takes what came since the last tick.
 func (x *index) gather() indexWork {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	w := indexWork{fresh: x.fresh, changed: x.changed, seg: x.seg, end: x.end}
-	x.fresh, x.changed = nil, nil
+	w := indexWork{fresh: x.fresh, changed: x.changed, seg: x.seg, end: x.end, flood: x.flood}
+	x.fresh, x.changed, x.flood = nil, nil, false
 	return w
 }
 
@@ -126,10 +141,10 @@ func (x *index) fault(err error) {
 		x.log.Error("spool: index failed: mail is not affected, lists may be behind", "error", err)
 	}
 	x.wait = time.Now().Add(min(time.Duration(x.faults)*time.Second, 30*time.Second))
-	x.mu.Lock()
-	x.idle, x.fresh, x.changed = true, nil, nil
-	x.mu.Unlock()
 	x.closeDB()
+	x.mu.Lock()
+	x.idle, x.fresh, x.changed, x.flood = true, nil, nil, false
+	x.mu.Unlock()
 	if isCorrupt(err) || x.faults > 1 {
 		if err := removeDB(x.path); err != nil {
 			x.log.Error("spool: remove index", "error", err)
@@ -138,6 +153,9 @@ func (x *index) fault(err error) {
 }
 
 func (x *index) closeDB() {
+	x.writing.Lock()
+	x.ready = false
+	x.writing.Unlock()
 	if x.db != nil {
 		_ = x.db.Close()
 		x.db = nil
@@ -164,11 +182,22 @@ func (x *index) step(ctx context.Context) error {
 	if _, err := os.Lstat(x.path); err != nil {
 		return err // deleted under us
 	}
-	w := x.aging
-	if err := x.write(ctx, w); err != nil {
+	return x.turn(ctx)
+}
+
+// turn writes what the tick before gathered, and gathers anew.
+func (x *index) turn(ctx context.Context) error {
+	if x.aging.flood {
+		if err := x.reconcile(ctx); err != nil {
+			return err
+		}
+	}
+	if err := x.write(ctx, x.aging); err != nil {
 		return err
 	}
+	x.writing.Lock()
 	x.aging = x.gather()
+	x.writing.Unlock()
 	return nil
 }
 
@@ -182,10 +211,9 @@ func (x *index) finish() {
 	defer cancel()
 	for range 2 {
 		x.sumAgain = time.Time{}
-		if err := x.write(ctx, x.aging); err != nil {
+		if err := x.turn(ctx); err != nil {
 			return
 		}
-		x.aging = x.gather()
 	}
 }
 
@@ -194,7 +222,9 @@ func (x *index) open(ctx context.Context) error {
 	x.mu.Lock()
 	x.idle = false
 	x.mu.Unlock()
+	x.writing.Lock()
 	x.aging = x.gather() // reconcile sees all of these
+	x.writing.Unlock()
 	var err error
 	if x.db, err = openDB(ctx, x.path, dbOptions{synchronous: "NORMAL"}); err != nil {
 		return err
@@ -230,7 +260,13 @@ func (x *index) open(ctx context.Context) error {
 	if err := x.checkpoint(ctx, w); err != nil {
 		return err
 	}
-	return x.setMeta(ctx, "ready", x.s.run)
+	if err := x.setMeta(ctx, "ready", x.s.run); err != nil {
+		return err
+	}
+	x.writing.Lock()
+	x.ready = true
+	x.writing.Unlock()
+	return nil
 }
 
 func (x *index) setMeta(ctx context.Context, name, value string) error {

@@ -86,7 +86,8 @@ func (x *index) strange(id message.ID, seg uint32) {
 
 // stale reads a page of rows after seq, marks the messages that have a good one, and returns those of the others.
 func (x *index) stale(ctx context.Context, after int64) (ids []message.ID, next int64, err error) {
-	rows, err := x.db.QueryContext(ctx, `SELECT m.seq, m.id, q.name, m.due, m.attempts, m.size, m.segment, m.offset, m.up_segment, m.up_offset
+	rows, err := x.db.QueryContext(ctx, `SELECT m.seq, m.id, q.name, m.due, m.attempts, m.size, m.state, m.held_by,
+		m.segment, m.offset, m.up_segment, m.up_offset
 		FROM message m LEFT JOIN queue q ON q.num = m.queue WHERE m.seq > ? ORDER BY m.seq LIMIT ?`, after, indexChunk)
 	if err != nil {
 		return nil, after, err
@@ -96,8 +97,9 @@ func (x *index) stale(ctx context.Context, after int64) (ids []message.ID, next 
 	for rows.Next() {
 		var raw []byte
 		var queue sql.NullString
-		var due, attempts, size, seg, off, upSeg, upOff int64
-		if err := rows.Scan(&next, &raw, &queue, &due, &attempts, &size, &seg, &off, &upSeg, &upOff); err != nil {
+		var by string
+		var due, attempts, size, state, seg, off, upSeg, upOff int64
+		if err := rows.Scan(&next, &raw, &queue, &due, &attempts, &size, &state, &by, &seg, &off, &upSeg, &upOff); err != nil {
 			return nil, after, err
 		}
 		var id message.ID
@@ -107,6 +109,9 @@ func (x *index) stale(ctx context.Context, after int64) (ids []message.ID, next 
 		live := x.s.change(id, func(e *entry) {
 			good = e.queue == name && e.due == due && int64(e.attempts) == attempts && int64(e.size) == size &&
 				int64(e.seg) == seg && int64(e.off) == off && int64(e.upSeg) == upSeg && int64(e.upOff) == upOff
+			if known := x.s.entry(e); rowState(known.State) != state || known.Order != by {
+				good = false
+			}
 			if good {
 				e.flags |= flagIndexed
 			}
@@ -131,6 +136,8 @@ const putRow = `INSERT INTO message(id, queue, sender, recipients, created, due,
 
 // apply writes or deletes the rows of ids, as the table says. fresh ids have no row yet.
 func (x *index) apply(ctx context.Context, ids []message.ID, fresh bool) error {
+	x.writing.Lock()
+	defer x.writing.Unlock()
 	live := make([]entry, 0, len(ids))
 	var gone []message.ID
 	for _, id := range ids {
@@ -150,6 +157,11 @@ func (x *index) apply(ctx context.Context, ids []message.ID, fresh bool) error {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }()
+	if !fresh {
+		if live, err = x.shift(ctx, tx, live); err != nil {
+			return err
+		}
+	}
 	if err := x.put(ctx, tx, live); err != nil {
 		return err
 	}
@@ -158,6 +170,36 @@ func (x *index) apply(ctx context.Context, ids []message.ID, fresh bool) error {
 	}
 	x.uneven = true
 	return tx.Commit()
+}
+
+const shiftRow = `UPDATE message SET due = ?, attempts = ?, state = ?, held_by = ?
+  WHERE id = ? AND segment = ? AND offset = ? AND up_segment = ? AND up_offset = ?`
+
+// shift brings those rows up to date whose messages have the envelope that the row has, which saves reading it, and
+// returns the others.
+func (x *index) shift(ctx context.Context, tx *sql.Tx, live []entry) ([]entry, error) {
+	if len(live) == 0 {
+		return nil, nil
+	}
+	stmt, err := tx.PrepareContext(ctx, shiftRow)
+	if err != nil {
+		return nil, err
+	}
+	defer stmt.Close()
+	rest := live[:0]
+	for i := range live {
+		e := live[i]
+		known := x.s.entry(&e)
+		res, err := stmt.ExecContext(ctx, e.due, int64(e.attempts), rowState(known.State), known.Order,
+			e.id[:], int64(e.seg), int64(e.off), int64(e.upSeg), int64(e.upOff))
+		if err != nil {
+			return nil, err
+		}
+		if n, err := res.RowsAffected(); err != nil || n != 1 {
+			rest = append(rest, e)
+		}
+	}
+	return rest, nil
 }
 
 func (x *index) put(ctx context.Context, tx *sql.Tx, live []entry) error {
@@ -233,9 +275,10 @@ func (x *index) row(ctx context.Context, tx *sql.Tx, e entry) ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
+	known := x.s.entry(&e)
 	return []any{
 		e.id[:], queue, m.Sender.String(), recipientsJSON(m), e.created, e.due, int64(e.attempts), int64(e.size), m.LastResponse,
-		historyJSON(m), rowState(Scheduled), "",
+		historyJSON(m), rowState(known.State), known.Order,
 		int64(e.seg), int64(e.off), int64(e.head), e.flags&flagShared != 0, int64(e.upSeg), int64(e.upOff),
 	}, nil
 }

@@ -141,6 +141,79 @@ func TestReadersMatch(t *testing.T) {
 	t.Run("log", check)
 }
 
+// found are the messages that the owner's Match gives.
+func found(t testing.TB, s *spool.Spool, m spool.Match, ids []message.ID) []message.ID {
+	t.Helper()
+	var out []message.ID
+	err := s.Match(context.Background(), m, ids, func(page []message.ID) error {
+		if len(page) == 0 || len(page) > 10_000 {
+			t.Errorf("a page of %d ids", len(page))
+		}
+		out = append(out, page...)
+		return nil
+	})
+	if err != nil {
+		t.Errorf("%+v: %v", m, err)
+	}
+	return out
+}
+
+// TestOwnersMatch finds the same: for messages that the index does not have yet, that it has, that changed since, and
+// with an index that is of no use.
+func TestOwnersMatch(t *testing.T) {
+	dir := t.TempDir()
+	s := openIndexed(t, dir)
+	defer func() { _ = s.Close() }()
+	ids, names := assorted(t, s, 20)
+	check := func(t *testing.T) {
+		for _, c := range matches(ids) {
+			got := found(t, s, c.match, byID(c.match, ids))
+			if namesOf(got, names) != c.want || len(got) != len(strings.Fields(c.want)) {
+				t.Errorf("%+v: %d messages, %s, want %s", c.match, len(got), namesOf(got, names), c.want)
+			}
+		}
+	}
+	if n := len(found(t, s, spool.Match{}, nil)); n != 0 {
+		t.Errorf("a match without anything finds %d messages", n)
+	}
+	t.Run("at once", check)
+	indexed(t, dir, 20)
+	t.Run("indexed", check)
+	m, err := s.Load(ids[3])
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.LastResponse, m.Queue = "not what it was", "elsewhere.test"
+	if err := s.Update(m); err != nil {
+		t.Fatal(err)
+	}
+	if got := namesOf(found(t, s, spool.Match{Where: "last_response like 'not what%' and queue = 'elsewhere.test'"}, nil), names); got != "m3" {
+		t.Errorf("a change is not seen at once: %s", got)
+	}
+	if got := namesOf(found(t, s, spool.Match{Where: "size = 3 and queue <> 'elsewhere.test'"}, nil), names); got != "" {
+		t.Errorf("what a message was is found: %s", got)
+	}
+	m.LastResponse, m.Queue = "403 later", "b.test!relay.test"
+	if err := s.Update(m); err != nil {
+		t.Fatal(err)
+	}
+	t.Run("changed", check)
+	if err := s.End(ids[19], spool.EndDelivered); err != nil {
+		t.Fatal(err)
+	}
+	if got := found(t, s, spool.Match{Where: "size >= 18"}, nil); namesOf(got, names) != "m18" {
+		t.Errorf("ended: %s", namesOf(got, names))
+	}
+	_ = s.Close()
+	s, err = spool.Open(context.Background(), spool.Config{Dir: dir, Log: quiet, NoIndex: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := found(t, s, spool.Match{Where: "size >= 18"}, nil); namesOf(got, names) != "m18" {
+		t.Errorf("without an index: %s", namesOf(got, names))
+	}
+}
+
 // TestBadConditions: the error names the column, or the place.
 func TestBadConditions(t *testing.T) {
 	dir := t.TempDir()

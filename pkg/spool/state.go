@@ -55,25 +55,10 @@ func (s *Spool) Give(id message.ID) { panic("skeleton") }
 // Lookup is what the table knows of a live message, OnHold and Trashed ones included.
 func (s *Spool) Lookup(id message.ID) (Entry, bool) { panic("skeleton") }
 
-// Match calls page with the ids of the messages that the match wants at the moment of the call, at most 10,000 at a
-// time, in no order: those of every State but Trashed, whether the index has them yet or not. ids are for ByID.
-// An error of page ends it and is returned; errors of a Where clause are *WhereError.
-func (s *Spool) Match(ctx context.Context, m Match, ids []message.ID, page func([]message.ID) error) error {
-	panic("skeleton")
-}
-
 // OfOrder calls page with the ids of the messages that are OnHold or Trashed by an order, at most 10,000 at a time.
 func (s *Spool) OfOrder(ctx context.Context, order string, page func([]message.ID) error) error {
 	panic("skeleton")
 }
-
-// WhereError is a condition that SQLite does not take.
-type WhereError struct {
-	Where string
-	Msg   string // names the column or the place
-}
-
-func (e *WhereError) Error() string { return "where " + e.Where + ": " + e.Msg }
 
 // BeginOrder makes an order part of the log, durably, before it is carried out, so that what lasts of it (a
 // suspension, a hold, a trash) is known again after a restart even without orders.db. Calling it again is harmless.

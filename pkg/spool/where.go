@@ -23,6 +23,14 @@ const (
 	whereTime  = 30 * time.Second // how long one query with a condition may take
 )
 
+// WhereError is a condition that SQLite does not take.
+type WhereError struct {
+	Where string
+	Msg   string // names the column or the place
+}
+
+func (e *WhereError) Error() string { return "where " + e.Where + ": " + e.Msg }
+
 // CheckWhere reports what is wrong with a condition over the columns of the view messages: a *WhereError, or nil.
 func CheckWhere(ctx context.Context, where string) error {
 	db, err := openPages(ctx)
