@@ -75,7 +75,7 @@ var doors = map[string]string{
 	"github.com/rogpeppe/go-internal":     "",
 	"golang.org/x/net":                    "pkg/dns pkg/luahost",
 	"golang.org/x/text":                   "pkg/mail",
-	"golang.org/x/sys":                    "pkg/cli pkg/journal pkg/spool pkg/node pkg/kumotest",
+	"golang.org/x/sys":                    "pkg/cli pkg/journal pkg/spool pkg/node pkg/luahost pkg/kumotest",
 }
 
 // lawful is the law as a set: importer -> imported.

@@ -17,7 +17,7 @@
 //   - always-stopped: a handler that runs too long is stopped with an error that pcall cannot catch.
 //   - file-and-line: every error says where; those that nobody caught carry a traceback.
 //   - bounded: source size, nesting, call depth, stack, States alive, converted values, string.rep, files read.
-//   - nothing-but-reading: a policy cannot write files, start processes or end this one.
+//   - no-way-out: a policy cannot start processes or end this one, and writes files by kumo.fs.open only.
 //
 // DESIGN.md says why pcall, tracebacks and the pool are our own.
 //

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	lua "github.com/yuin/gopher-lua"
+
+	"kumo/pkg/cache"
 )
 
 // Defaults of Options, KumoMTA's where it has them.
@@ -37,6 +39,8 @@ type Options struct {
 
 	// Owner is whoever made the Host; bindings get it back from State.Owner.
 	Owner any
+	// Caches measure and size what all States share; nil for caches that nobody looks at.
+	Caches *cache.Set
 	// Library is searched by require after package.path: modules that ship in the binary.
 	Library fs.FS
 	// SearchPath replaces the templates that package.path has after the policy's own directory.
@@ -61,6 +65,7 @@ type Host struct {
 	maxAge  atomic.Int64
 	maxUses atomic.Int64
 	pool    pool
+	globs   *cache.Cache[string, []string] // of kumo.fs.glob
 }
 
 // New compiles the policy and runs its top level once, under ctx. Errors are *SyntaxError, *Error or of the file.
@@ -73,6 +78,7 @@ func New(ctx context.Context, opt Options) (*Host, error) {
 		return nil, err
 	}
 	h := &Host{opt: opt, main: proto, has: make([]atomic.Bool, len(opt.Events)), byName: make(map[string]EventID, len(opt.Events))}
+	h.globs = cache.New[string, []string](opt.Caches, "mod_filesystem_glob_cache", cache.Options{})
 	for i := range opt.Events {
 		h.byName[opt.Events[i].Name] = EventID(i)
 	}
