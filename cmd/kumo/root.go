@@ -81,6 +81,7 @@ Exit codes: 0 done; 1 failed; 2 usage; 3 partly done; 4 lint errors; 10 no spool
 		newLog(c),
 		newMan(c),
 		newCompletion(c),
+		newTorture(c),
 		newVersion(c),
 	)
 	return root
