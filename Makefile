@@ -10,7 +10,7 @@ FUZZTIME ?= 10s
 PKG ?= ./...
 
 .DEFAULT_GOAL := build
-.PHONY: build run demo test long check gen bench fuzz tools clean help
+.PHONY: build run demo test long check gen torture bench fuzz tools clean help
 
 build: ## builds bin/kumo, a static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/kumo ./cmd/kumo
@@ -32,6 +32,9 @@ check: tools ## formatting, lint, vet, and whether generated files are fresh
 
 gen: ## writes the manual pages anew
 	$(GO) test ./cmd/kumo -run '^TestManPages$$' -count=1 -rewrite
+
+torture: build ## breaks SEED=1 POINTS=10000 spools and daemons, and looks whether mail is lost
+	bin/kumo torture --seed $(or $(SEED),1) --points $(or $(POINTS),10000)
 
 bench: ## runs the benchmarks of the hot paths
 	$(GO) test -run '^$$' -bench . -benchmem $(PKG)
