@@ -60,7 +60,8 @@ func (s *Spool) putWork(w *work) {
 }
 
 // Accept makes messages durable: it returns when all of them, or with an error none of them, are on stable
-// storage. Concurrent calls share a sync (group commit). After success it calls SetLoader(s) on each.
+// storage. Concurrent calls share a sync (group commit). After success it calls SetLoader(s) on each, and they are
+// Taken: their caller has them.
 //
 // ctx is looked at before the messages are handed to the log; after that Accept waits for the disk whatever
 // becomes of ctx, because an acceptance that was given up halfway would be neither.
@@ -116,8 +117,8 @@ func (s *Spool) accept(order string, ms []*message.Message) (uint32, error) {
 		return 0, err
 	}
 	<-b.done
-	if b.err != nil {
-		return 0, b.err
+	if err := b.refused(); err != nil {
+		return 0, err
 	}
 	for _, m := range ms {
 		m.SetLoader(s)
@@ -158,7 +159,7 @@ func (w *work) add(key segment.Key, order string, i, n int, m *message.Message) 
 	r := rec{body: body}
 	e := entry{
 		id: m.ID, created: nanos(m.Created), due: nanos(m.Due), off: uint32(w.size), size: uint32(len(body)),
-		attempts: clampAttempts(m.Attempts),
+		attempts: clampAttempts(m.Attempts), flags: flagTaken,
 	}
 	at := len(w.buf)
 	w.buf = segment.Reserve(w.buf)
@@ -170,14 +171,14 @@ func (w *work) add(key segment.Key, order string, i, n int, m *message.Message) 
 	} else {
 		r.crc = segment.Checksum(body)
 	}
-	if err := w.envelope(m, len(body), behind, r.crc, order, i, n); err != nil {
+	if err := w.envelope(m, len(body), behind, r.crc, caused{order, i, n}, segment.Standing{}); err != nil {
 		return err
 	}
 	head := len(w.buf) - at - segment.FrameSize
 	if head > segment.MaxHead {
 		return fmt.Errorf("envelope of %d bytes: %w", head, ErrTooBig)
 	}
-	e.head = uint32(head)
+	e.hint = headHint(uint32(head))
 	w.size += segment.FrameSize + int64(head)
 	if behind != 0 {
 		key.Seal(w.buf, at, segment.Accept, m.ID, 0, 0)
@@ -202,8 +203,14 @@ func (w *work) body(body []byte) {
 	w.cuts = append(w.cuts, cut{at: len(w.buf), body: body})
 }
 
+// caused says which order brings a message in: message i of n.
+type caused struct {
+	order string
+	i, n  int
+}
+
 // envelope appends what segment.Envelope decodes.
-func (w *work) envelope(m *message.Message, size int, behind uint64, crc uint32, order string, i, n int) error {
+func (w *work) envelope(m *message.Message, size int, behind uint64, crc uint32, by caused, is segment.Standing) error {
 	var err error
 	if w.json, err = m.Meta.AppendJSON(w.json[:0]); err != nil {
 		return err
@@ -224,13 +231,14 @@ func (w *work) envelope(m *message.Message, size int, behind uint64, crc uint32,
 		b = segment.AppendString(b, r.String())
 	}
 	b = segment.AppendString(b, m.LastResponse)
-	b = segment.AppendString(b, order)
-	if order != "" {
-		b = binary.AppendUvarint(b, uint64(i))
-		b = binary.AppendUvarint(b, uint64(n))
+	b = segment.AppendString(b, by.order)
+	if by.order != "" {
+		b = binary.AppendUvarint(b, uint64(by.i))
+		b = binary.AppendUvarint(b, uint64(by.n))
 	}
 	b = binary.AppendUvarint(b, uint64(len(w.json)))
-	w.buf = append(b, w.json...)
+	b = append(b, w.json...)
+	w.buf = segment.AppendExtra(b, &segment.Extra{Standing: is, History: m.History})
 	return nil
 }
 

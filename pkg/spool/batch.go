@@ -7,10 +7,16 @@ import (
 )
 
 // batch collects records until the committer takes it; then it is one write and one sync. lazy holds the records
-// that nobody waits for, parts those of Accept calls, which stand behind them.
+// that nobody waits for, urgent those of orders, parts those of Accept calls. In the log they stand in this sequence.
 type batch struct {
 	lazy  []byte
 	fixes []fix
+
+	// Records of orders must get through when the disk is full: they do not share the fate of the mail beside them.
+	urgent   []byte
+	lasting  int64 // things in urgent that last
+	urgentAt int64 // where urgent stands in its segment, when it is written
+	mailErr  error // why the parts alone were refused
 
 	parts  [][]byte
 	bytes  int64   // of parts
@@ -95,6 +101,47 @@ func (c *committer) flush(sync bool) error {
 	<-b.done
 	return b.err
 }
+
+// rush hands records of an order over, of which lasting are to be held, and waits until they are durable. It returns
+// where they stand.
+func (c *committer) rush(recs []byte, lasting int64) (seg uint32, off int64, err error) {
+	c.mu.Lock()
+	for len(c.cur.urgent) > 0 && len(c.cur.urgent)+len(recs) > batchBytes && !c.closed {
+		c.room.Wait()
+	}
+	if c.closed {
+		c.mu.Unlock()
+		return 0, 0, ErrClosed
+	}
+	b := c.cur
+	at := int64(len(b.urgent))
+	b.urgent = append(b.urgent, recs...)
+	b.lasting += lasting
+	b.waits = true
+	c.mu.Unlock()
+	c.wake()
+	<-b.done
+	return b.seg, b.urgentAt + at, b.err
+}
+
+// refuseMail takes the acceptances out of a batch that does not fit.
+func (b *batch) refuseMail(err error) {
+	b.mailErr = err
+	clear(b.parts)
+	clear(b.added)
+	b.parts, b.added, b.bytes, b.orders = b.parts[:0], b.added[:0], 0, 0
+}
+
+// refused is why the acceptances of the batch failed, nil if they did not.
+func (b *batch) refused() error {
+	if b.mailErr != nil {
+		return b.mailErr
+	}
+	return b.err
+}
+
+// size is how many bytes the batch brings into the log.
+func (b *batch) size() int64 { return int64(len(b.lazy)) + int64(len(b.urgent)) + b.bytes }
 
 // leaveDead begins a new segment if nothing in the active one is needed, so that it can be deleted.
 func (c *committer) leaveDead() error {

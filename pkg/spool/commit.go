@@ -91,6 +91,12 @@ func (c *committer) commit(b *batch, last bool) {
 	sync := b.waits || last || c.lazySyncDue(len(b.lazy))
 	c.began.Store(time.Now().UnixNano())
 	err := c.write(b, sync)
+	if isFull(err) && b.bytes > 0 && len(b.urgent) > 0 {
+		b.refuseMail(storeError("store messages", err))
+		c.refused(err)
+		c.takeBack(b)
+		err = c.write(b, sync)
+	}
 	if err != nil && b.bytes == 0 && isFull(err) && c.state.giveReserve(err) {
 		c.takeBack(b)
 		err = c.write(b, sync)
@@ -132,7 +138,7 @@ func (c *committer) lazySyncDue(n int) bool {
 }
 
 func (c *committer) write(b *batch, sync bool) error {
-	size := int64(len(b.lazy)) + b.bytes
+	size := b.size()
 	if size > 0 || b.probe || b.leave {
 		if err := c.roll(b.leave); err != nil {
 			return err
@@ -161,8 +167,14 @@ func (c *committer) write(b *batch, sync bool) error {
 func (c *committer) append(b *batch, size int64) error {
 	g := c.active
 	bufs := b.parts
-	if len(b.lazy) > 0 {
-		bufs = append([][]byte{b.lazy}, b.parts...)
+	if len(b.lazy)+len(b.urgent) > 0 {
+		bufs = make([][]byte, 0, len(b.parts)+2)
+		for _, first := range [][]byte{b.lazy, b.urgent} {
+			if len(first) > 0 {
+				bufs = append(bufs, first)
+			}
+		}
+		bufs = append(bufs, b.parts...)
 	}
 	n, err := g.file.WriteAt(g.end, bufs...)
 	if err == nil {
@@ -198,7 +210,8 @@ func (c *committer) rollback(g *segFile) bool {
 // place makes the written batch part of the log.
 func (c *committer) place(b *batch, g *segFile, size int64, sync bool) {
 	from := g.end
-	base := uint32(from) + uint32(len(b.lazy))
+	b.urgentAt = from + int64(len(b.lazy))
+	base := uint32(b.urgentAt) + uint32(len(b.urgent))
 	for i := range b.added {
 		b.added[i].seg = g.num
 		b.added[i].off += base
@@ -206,7 +219,7 @@ func (c *committer) place(b *batch, g *segFile, size int64, sync bool) {
 	b.seg = g.num
 	c.segs.mu.Lock()
 	g.end += size
-	g.live += int64(len(b.added)) + b.orders
+	g.live += int64(len(b.added)) + b.orders + b.lasting
 	c.segs.mu.Unlock()
 	c.placed(b.added, g.num, g.end)
 	for _, f := range b.fixes {
@@ -296,11 +309,16 @@ func (c *committer) fail(b *batch, err error) {
 		f.off += n
 		c.redo.fixes = append(c.redo.fixes, f)
 	}
-	c.stats.failures.Add(1)
-	c.state.failed(err)
+	c.refused(err)
 	if b.bytes == 0 {
 		c.retryAt = time.Now().Add(retryWait)
 	}
+}
+
+// refused counts a failure.
+func (c *committer) refused(err error) {
+	c.stats.failures.Add(1)
+	c.state.failed(err)
 }
 
 // leave makes last tries for the lazy records.

@@ -72,7 +72,7 @@ func fillAndHeal(t *testing.T, segment int64) {
 				delete(live, id)
 			}
 			if err := s.Flush(); err != nil {
-				t.Fatalf("round %d: ends are not durable: %v", round, err)
+				t.Fatalf("round %d: ends are not durable: %v, %d live\n%s", round, err, len(live), disk)
 			}
 			for id := range live {
 				if _, err := s.Load(id); err != nil {
@@ -170,7 +170,7 @@ func (f slowFile) Sync() error {
 func TestASlowDiskDelaysAndAHangingOneIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := &slowFS{CrashFS: kumotest.NewCrashFS()}
-		s := openOn(t, disk)
+		s := openWith(t, disk, 1<<20) // a second segment would take time, too
 		next := newID()
 		if err := s.Accept(context.Background(), "", newMessage(next(), "first")); err != nil {
 			t.Fatal(err)

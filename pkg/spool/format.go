@@ -37,7 +37,13 @@ func openFormat(fsys FS, dir string, log *slog.Logger) (segment.Key, error) {
 		return segment.Key{}, explain(err, dir)
 	}
 	if err == nil {
-		key, perr := parseFormat(string(b))
+		key, version, perr := parseFormat(string(b))
+		if perr == nil && version < segment.Version {
+			// Before anything of the new format is written, so that no older program comes upon it.
+			log.Info("spool: carried on in a newer format", "from", version, "to", segment.Version)
+			perr = writeFormat(fsys, dir, key)
+			return key, perr
+		}
 		if perr == nil {
 			return key, nil
 		}
@@ -69,18 +75,18 @@ func formatFile(key segment.Key) string {
 	return fmt.Sprintf("%scheck %08x\n", text, segment.Checksum([]byte(text)))
 }
 
-func parseFormat(text string) (segment.Key, error) {
+func parseFormat(text string) (segment.Key, uint32, error) {
 	var key segment.Key
 	var version, check uint32
 	_, err := fmt.Sscanf(text, formatText+"check %08x\n", &version, &key.Mark, &key.Salt, &check)
 	i := strings.Index(text, "check ")
 	if err != nil || i < 0 || segment.Checksum([]byte(text[:i])) != check {
-		return segment.Key{}, segment.ErrHeader
+		return segment.Key{}, 0, segment.ErrHeader
 	}
 	if version > segment.Version {
-		return segment.Key{}, &segment.VersionError{Have: version}
+		return segment.Key{}, version, &segment.VersionError{Have: version}
 	}
-	return key, nil
+	return key, version, nil
 }
 
 // keyFromLog finds the key in a segment's header; zero when there is no segment.

@@ -25,6 +25,8 @@ type health struct {
 	size int64  // of the reserve file
 	log  *slog.Logger
 
+	giving sync.Mutex // held while the reserve is given away or made again
+
 	mu   sync.Mutex
 	err  error // why sick
 	last time.Time
@@ -55,6 +57,8 @@ func (h *health) failed(err error) {
 // giveReserve gives the reserve away to records that empty a full disk. From then on new mail is refused, until
 // the reserve is back. It returns true if that made room.
 func (h *health) giveReserve(err error) bool {
+	h.giving.Lock()
+	defer h.giving.Unlock()
 	if h.full.Swap(true) {
 		return false
 	}
@@ -91,6 +95,8 @@ func (h *health) heal() {
 
 // restore makes the reserve file again if it is missing; with it in place a full spool takes mail again.
 func (h *health) restore() error {
+	h.giving.Lock()
+	defer h.giving.Unlock()
 	if h.size <= 0 {
 		h.full.Store(false)
 		return nil

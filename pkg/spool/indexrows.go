@@ -279,7 +279,7 @@ func (x *index) row(ctx context.Context, tx *sql.Tx, e entry) ([]any, error) {
 	return []any{
 		e.id[:], queue, m.Sender.String(), recipientsJSON(m), e.created, e.due, int64(e.attempts), int64(e.size), m.LastResponse,
 		historyJSON(m), rowState(known.State), known.Order,
-		int64(e.seg), int64(e.off), int64(e.head), e.flags&flagShared != 0, int64(e.upSeg), int64(e.upOff),
+		int64(e.seg), int64(e.off), int64(e.head()), e.flags&flagShared != 0, int64(e.upSeg), int64(e.upOff),
 	}, nil
 }
 

@@ -9,50 +9,104 @@ import (
 )
 
 // Update records what changed about m since it was accepted: sender, recipients, queue, metadata, due, attempts,
-// last response. It is written soon (10 ms, with the next batch) but not waited for. The body stays as accepted.
-// Errors: ErrGone, ErrClosed, ErrTooBig, and values that metadata cannot have.
+// last response, history. It is written soon (10 ms, with the next batch) but not waited for. The body stays as accepted.
+// A Taken message is Scheduled afterwards. Errors: ErrGone, ErrClosed, ErrTooBig, and values that metadata cannot have.
 func (s *Spool) Update(m *message.Message) error {
-	w := s.getWork()
-	defer s.putWork(w)
-	w.buf = segment.Reserve(w.buf)
-	if err := w.envelope(m, m.Size, 0, 0, "", 0, 0); err != nil {
+	if err := s.update(m, flagTaken); err != nil {
 		return fmt.Errorf("update message %s: %w", m.ID, err)
 	}
+	return nil
+}
+
+// Save records what changed about m like Update, but waits until it is durable, and leaves a Taken message Taken.
+// Errors: those of Update and of the disk; after the latter it may be durable later.
+func (s *Spool) Save(m *message.Message) error {
+	err := s.update(m, 0)
+	if err == nil {
+		err = s.Flush()
+	}
+	if err != nil {
+		return fmt.Errorf("save message %s: %w", m.ID, err)
+	}
+	return nil
+}
+
+// update appends an update record and takes the flags clear away.
+func (s *Spool) update(m *message.Message, clear uint8) error {
+	w := s.getWork()
+	defer s.putWork(w)
+	is := s.obeyed(m.ID)
+	for {
+		if err := w.update(s.commit.key, m, is); err != nil {
+			return err
+		}
+		overtaken, crowded, indexed := false, false, false
+		var err error
+		ok := s.settled(m.ID, func(e *entry) {
+			if now := s.marks.get(e.markNumber()); now != is {
+				is, overtaken = now, true
+				return
+			}
+			e.due, e.attempts, e.queue = nanos(m.Due), clampAttempts(m.Attempts), s.names.intern(m.Queue)
+			e.pending++
+			e.flags &^= clear
+			crowded = e.pending > 200
+			indexed = e.flags&flagIndexed != 0
+			err = s.commit.lazily(func(b *batch) {
+				b.fixes = append(b.fixes, fix{id: m.ID, off: len(b.lazy)})
+				b.lazy = append(b.lazy, w.buf...)
+			})
+		})
+		if !ok {
+			return ErrGone
+		}
+		if overtaken {
+			continue
+		}
+		if indexed {
+			s.index.touch(m.ID)
+		}
+		if err == nil && crowded {
+			err = s.commit.flush(false)
+		}
+		return err
+	}
+}
+
+// update encodes an update record.
+func (w *work) update(key segment.Key, m *message.Message, is segment.Standing) error {
+	w.buf = segment.Reserve(w.buf[:0])
+	if err := w.envelope(m, m.Size, 0, 0, caused{}, is); err != nil {
+		return err
+	}
 	if len(w.buf) > segment.MaxHead {
-		return fmt.Errorf("update message %s: envelope of %d bytes: %w", m.ID, len(w.buf), ErrTooBig)
+		return fmt.Errorf("envelope of %d bytes: %w", len(w.buf), ErrTooBig)
 	}
-	s.commit.key.Seal(w.buf, 0, segment.Update, m.ID, 0, 0)
-	crowded, indexed := false, false
-	ok := s.change(m.ID, func(e *entry) {
-		e.due, e.attempts, e.queue = nanos(m.Due), clampAttempts(m.Attempts), s.names.intern(m.Queue)
-		e.pending++
-		crowded = e.pending > 200
-		indexed = e.flags&flagIndexed != 0
-	})
-	if !ok {
-		return fmt.Errorf("update message %s: %w", m.ID, ErrGone)
-	}
-	err := s.commit.lazily(func(b *batch) {
-		b.fixes = append(b.fixes, fix{id: m.ID, off: len(b.lazy)})
-		b.lazy = append(b.lazy, w.buf...)
-	})
-	if indexed {
-		s.index.touch(m.ID)
-	}
-	if err == nil && crowded {
-		err = s.commit.flush(false)
-	}
-	return err
+	key.Seal(w.buf, 0, segment.Update, m.ID, 0, 0)
+	return nil
+}
+
+// obeyed is what orders have made of a message.
+func (s *Spool) obeyed(id message.ID) (is segment.Standing) {
+	s.change(id, func(e *entry) { is = s.marks.get(e.markNumber()) })
+	return is
 }
 
 // Reschedule records a new due time and attempt count of a message that is not in memory. Written soon, not waited
-// for. Errors: ErrGone, ErrClosed.
+// for. A Taken message is Scheduled afterwards. Errors: ErrGone, ErrClosed.
 func (s *Spool) Reschedule(id message.ID, due time.Time, attempts int) error {
 	n := clampAttempts(attempts)
 	indexed := false
-	ok := s.change(id, func(e *entry) {
+	var err error
+	ok := s.settled(id, func(e *entry) {
 		e.due, e.attempts = nanos(due), n
+		e.flags &^= flagTaken
 		indexed = e.flags&flagIndexed != 0
+		err = s.commit.lazily(func(b *batch) {
+			at := len(b.lazy)
+			b.lazy = segment.AppendSchedule(segment.Reserve(b.lazy), nanos(due), uint32(n))
+			s.commit.key.Seal(b.lazy, at, segment.Reschedule, id, 0, 0)
+		})
 	})
 	if !ok {
 		return fmt.Errorf("reschedule message %s: %w", id, ErrGone)
@@ -60,11 +114,24 @@ func (s *Spool) Reschedule(id message.ID, due time.Time, attempts int) error {
 	if indexed {
 		s.index.touch(id)
 	}
-	return s.commit.lazily(func(b *batch) {
-		at := len(b.lazy)
-		b.lazy = segment.AppendSchedule(segment.Reserve(b.lazy), nanos(due), uint32(n))
-		s.commit.key.Seal(b.lazy, at, segment.Reschedule, id, 0, 0)
-	})
+	return err
+}
+
+// settled runs f on the entry of id when no change of an order is on its way to the disk. The entry is locked, so
+// that records which f hands over stand in the log in the sequence in which the table changed.
+func (s *Spool) settled(id message.ID, f func(*entry)) bool {
+	for {
+		moving := false
+		ok := s.change(id, func(e *entry) {
+			if moving = e.flags&flagMoving != 0; !moving {
+				f(e)
+			}
+		})
+		if !moving {
+			return ok
+		}
+		s.awaitApply()
+	}
 }
 
 // change runs f on the entry of id.
@@ -92,12 +159,20 @@ func (s *Spool) End(id message.ID, why Ending) error {
 	if e.flags&flagIndexed != 0 {
 		s.index.touch(id)
 	}
-	s.stats.ended.Add(1)
+	s.countEnd(why, 1)
 	return s.tombstone(id, why)
 }
 
-// letGo tells the segments that e no longer needs them.
+func (s *Spool) countEnd(why Ending, n int64) {
+	s.stats.ended.Add(n)
+	if int(why) < len(s.stats.endings) {
+		s.stats.endings[why].Add(n)
+	}
+}
+
+// letGo tells the segments, and the orders, that e no longer needs them.
 func (s *Spool) letGo(e *entry) {
+	s.marks.forget(e)
 	s.segs.hold(e.seg, -1)
 	if e.upSeg != 0 {
 		s.segs.hold(e.upSeg, -1)

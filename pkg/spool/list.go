@@ -301,7 +301,7 @@ func (r *Reader) eachExtra(ctx context.Context, low, high int64, x *matcher, pas
 func (r *Reader) entry(e *entry) Entry {
 	return Entry{
 		ID: e.id, Queue: r.names.get(e.queue), Created: fromNanos(e.created), Due: fromNanos(e.due),
-		Attempts: int(e.attempts), Size: int(e.size),
+		Attempts: int(e.attempts), Size: int(e.size), State: e.state(), Order: r.marks.order(e),
 	}
 }
 

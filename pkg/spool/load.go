@@ -13,14 +13,15 @@ import (
 
 // place is where a stored message stands.
 type place struct {
-	seg, off, head, size uint32
-	upSeg, upOff         uint32
-	shared               bool
+	seg, off, size uint32
+	head           uint32 // about, see headHint
+	upSeg, upOff   uint32
+	shared         bool
 }
 
 func (e *entry) place() place {
 	return place{
-		seg: e.seg, off: e.off, head: e.head, size: e.size, upSeg: e.upSeg, upOff: e.upOff,
+		seg: e.seg, off: e.off, head: e.head(), size: e.size, upSeg: e.upSeg, upOff: e.upOff,
 		shared: e.flags&flagShared != 0,
 	}
 }
@@ -45,16 +46,37 @@ func (s *Spool) find(id message.ID) (entry, error) {
 	}
 }
 
-// Load brings a live message back, envelope and metadata at once, its body when asked for.
+// Load brings a live message back, envelope and metadata at once, its body when asked for. It is for looking at the
+// message, whatever its State, which stays; whoever wants to do something about it calls Take.
 // Errors: ErrGone, ErrDamaged, those of the disk.
 func (s *Spool) Load(id message.ID) (*message.Message, error) {
-	e, err := s.find(id)
-	if err != nil {
-		return nil, fmt.Errorf("load message %s: %w", id, err)
+	for {
+		e, err := s.find(id)
+		var m *message.Message
+		if err == nil {
+			m, err = s.read(&e)
+		}
+		if err == nil {
+			return m, nil
+		}
+		if !isMissing(err) || s.where(id) == e.place() {
+			return nil, fmt.Errorf("load message %s: %w", id, err)
+		}
+		// It was copied to the end of the log meanwhile, and the segment that it stood in is deleted.
 	}
-	m, err := s.segs.envelope(id, e.place())
+}
+
+// where is the place of a message now, zero if it has ended.
+func (s *Spool) where(id message.ID) (p place) {
+	s.change(id, func(e *entry) { p = e.place() })
+	return p
+}
+
+// read brings the message of e back without its body.
+func (s *Spool) read(e *entry) (*message.Message, error) {
+	m, err := s.segs.envelope(e.id, e.place())
 	if err != nil {
-		return nil, fmt.Errorf("load message %s: %w", id, err)
+		return nil, err
 	}
 	m.Due, m.Attempts, m.Queue = fromNanos(e.due), int(e.attempts), s.names.get(e.queue)
 	m.SetLoader(s)
@@ -64,19 +86,19 @@ func (s *Spool) Load(id message.ID) (*message.Message, error) {
 // Body implements message.Body: the bytes of a live message as they were accepted, checked against their
 // checksum. Errors: ErrGone, ErrDamaged, those of the disk.
 func (s *Spool) Body(id message.ID) ([]byte, error) {
-	shard, h := s.table.lock(id)
-	e := shard.get(id, h)
-	if e == nil {
-		shard.Unlock()
-		return nil, fmt.Errorf("body of message %s: %w", id, ErrGone)
+	for {
+		p := s.where(id)
+		if p == (place{}) {
+			return nil, fmt.Errorf("body of message %s: %w", id, ErrGone)
+		}
+		b, err := s.segs.body(id, p)
+		if err == nil {
+			return b, nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) || s.where(id) == p {
+			return nil, fmt.Errorf("body of message %s: %w", id, err)
+		}
 	}
-	p := e.place()
-	shard.Unlock()
-	b, err := s.segs.body(id, p)
-	if err != nil {
-		return nil, fmt.Errorf("body of message %s: %w", id, err)
-	}
-	return b, nil
 }
 
 // frame reads the frame of id at off of segment seg, of which at most want bytes are known to be needed.
@@ -138,7 +160,7 @@ func restore(id message.ID, e *segment.Envelope) (*message.Message, error) {
 	m := &message.Message{
 		ID: id, Sender: mail.Restore(e.Sender), Meta: message.NewMeta(nil), Queue: e.Queue,
 		Created: fromNanos(e.Created), Due: fromNanos(e.Due), Attempts: int(e.Attempts), Size: int(e.Size),
-		LastResponse: e.LastResponse,
+		LastResponse: e.LastResponse, History: e.History,
 	}
 	m.Recipients = make([]mail.Address, len(e.Recipients))
 	for i, r := range e.Recipients {
@@ -165,7 +187,12 @@ func (s *segments) body(id message.ID, p place) ([]byte, error) {
 		return nil, err
 	}
 	if !p.shared {
-		return g.checked(b[f.Head:], f.Body, f.BodyCRC, int64(p.off))
+		if need := int64(f.Head) + int64(f.Body); int64(len(b)) < need && want < segment.FrameSize+need {
+			if f, b, err = g.frame(s.key, id, segment.Accept, int64(p.off), segment.FrameSize+need); err != nil {
+				return nil, err
+			}
+		}
+		return g.checked(b[f.Head:min(len(b), int(f.Head)+int(f.Body))], f.Body, f.BodyCRC, int64(p.off))
 	}
 	var e segment.Envelope
 	if err := e.Decode(b[:f.Head]); err != nil || e.Behind > uint64(p.off) {

@@ -59,7 +59,7 @@ func Open(ctx context.Context, cfg Config) (*Spool, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Spool{cfg: cfg, log: cfg.Log, done: make(map[string]*doneOrder), closed: make(chan struct{})}
+	s := &Spool{cfg: cfg, log: cfg.Log, done: make(map[string]*doneOrder), standing: make(map[string]*standing), closed: make(chan struct{})}
 	if err := s.open(ctx); err != nil {
 		if s.orders != nil {
 			_ = s.orders.Close()
@@ -131,7 +131,7 @@ func (s *Spool) recover(ctx context.Context, key segment.Key) error {
 	s.found.Strays = strays
 	r := &replayer{
 		fsys: s.cfg.FS, dir: s.segs.dir, key: key, log: s.log, progress: s.cfg.Progress,
-		table: &s.table, names: &s.names, segs: s.segs, found: &s.found, done: s.done,
+		table: &s.table, names: &s.names, marks: &s.marks, segs: s.segs, found: &s.found, done: s.done, standing: s.standing,
 	}
 	if s.orders != nil {
 		r.isDone = s.orders.isDone
@@ -140,6 +140,7 @@ func (s *Spool) recover(ctx context.Context, key segment.Key) error {
 		return err
 	}
 	drop := r.settle()
+	s.notes = r.notes
 	prev, prevEnd, err := s.secureTail(files)
 	if err != nil {
 		return err

@@ -86,7 +86,7 @@ func TestWrongOwner(t *testing.T) {
 }
 
 func TestLaterFormatsAreRefusedUnharmed(t *testing.T) {
-	text := "kumo spool, format 2\nkey 1badcafe0123456789abcdef\n"
+	text := "kumo spool, format 3\nkey 1badcafe0123456789abcdef\n"
 	disk := kumotest.NewCrashFS()
 	s := openOn(t, disk)
 	_ = s.Close()

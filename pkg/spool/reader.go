@@ -29,6 +29,7 @@ type Reader struct {
 
 	// What the index does not know yet, or not any more.
 	extra  table
+	marks  marks
 	hidden map[message.ID]bool // rows of the index that do not count
 	found  Recovery
 	pages  *pages // made when a match needs it
@@ -58,7 +59,7 @@ func (r *Reader) open(ctx context.Context) error {
 		return explain(err, r.dir)
 	}
 	logDir := filepath.Join(r.dir, logName)
-	key, err := parseFormat(string(b))
+	key, _, err := parseFormat(string(b))
 	if errors.Is(err, segment.ErrHeader) {
 		key, err = keyFromLog(OS{}, logDir)
 	}
@@ -141,7 +142,7 @@ func (r *Reader) replay(ctx context.Context, seg uint32, off int64) error {
 	changed := make(map[message.ID]entry)
 	rp := &replayer{
 		fsys: OS{}, dir: r.segs.dir, key: r.segs.key, log: slog.New(slog.DiscardHandler), table: &r.extra, names: &r.names,
-		segs: r.segs, found: &r.found, done: make(map[string]*doneOrder), fromSeg: seg, fromOff: off,
+		segs: r.segs, marks: &r.marks, found: &r.found, done: make(map[string]*doneOrder), fromSeg: seg, fromOff: off,
 	}
 	if seg > 0 {
 		rp.orphan = func(kind segment.Kind, id message.ID, e entry) {
@@ -182,7 +183,7 @@ func (r *Reader) merge(ctx context.Context, changed map[message.ID]entry) error 
 		}
 		e := entry{
 			id: id, created: nanos(row.Created), due: c.due, attempts: c.attempts, seg: row.at.seg, off: row.at.off,
-			head: row.at.head, size: row.at.size, queue: c.queue, upSeg: c.upSeg, upOff: c.upOff,
+			hint: headHint(row.at.head), size: row.at.size, queue: c.queue, upSeg: c.upSeg, upOff: c.upOff,
 		}
 		if c.flags == flagPartial {
 			e.queue, e.upSeg, e.upOff = r.names.intern(row.Queue), row.at.upSeg, row.at.upOff

@@ -50,9 +50,13 @@ type replayer struct {
 
 	table *table
 	names *names
+	marks *marks
 	segs  *segments
 	found *Recovery
 	done  map[string]*doneOrder
+	// Orders that something lasts of, and notes.
+	standing map[string]*standing
+	notes    []note
 	// isDone asks elsewhere whether an order without an order-done record was completed all the same; may be nil.
 	isDone func(order string) bool
 
@@ -61,6 +65,8 @@ type replayer struct {
 	fromSeg uint32
 	fromOff int64
 	orphan  func(kind segment.Kind, id message.ID, e entry)
+	// orphanApplied is told, if it is not nil, what an applied record says about messages that were accepted before.
+	orphanApplied func(id message.ID, a *segment.AppliedHead)
 
 	open    map[string]*openOrder
 	damaged map[message.ID][]int
@@ -157,6 +163,9 @@ func ends(files []logFile, i int) (limit int64, known bool) {
 // run reads the segments. They must have been opened by readHeaders.
 func (r *replayer) run(ctx context.Context, files []logFile) error {
 	r.open, r.damaged = make(map[string]*openOrder), make(map[message.ID][]int)
+	if r.standing == nil {
+		r.standing = make(map[string]*standing)
+	}
 	for _, l := range files {
 		r.total += l.size
 	}
@@ -273,6 +282,8 @@ func (r *replayer) apply(rec segment.Record) error {
 		}
 	case segment.OrderDone:
 		err = r.orderDone(rec)
+	default:
+		err = r.applyOrder(rec)
 	}
 	if err != nil {
 		r.report(segment.Damage{Off: rec.Off, End: rec.Off + rec.Total(), Kind: rec.Kind, ID: rec.ID, Why: err.Error()}, r.cur)
@@ -287,11 +298,14 @@ func (r *replayer) accept(rec segment.Record) error {
 	}
 	r.end(rec.ID) // a copy of the same message stands earlier
 	e := entry{
-		id: rec.ID, created: b.Created, due: b.Due, seg: r.cur, off: uint32(rec.Off), head: rec.Head, size: b.Size,
+		id: rec.ID, created: b.Created, due: b.Due, seg: r.cur, off: uint32(rec.Off), hint: headHint(rec.Head), size: b.Size,
 		queue: r.names.internBytes(b.Queue), attempts: clampAttempts(int(b.Attempts)),
 	}
 	if rec.Body != b.Size {
 		e.flags |= flagShared
+	}
+	if err := r.marks.obey(&e, b.Standing); err != nil {
+		return err
 	}
 	shard, h := r.table.lock(rec.ID)
 	shard.put(e, h)
@@ -335,7 +349,7 @@ func (r *replayer) update(rec segment.Record) error {
 	}
 	r.segs.hold(r.cur, 1)
 	e.due, e.attempts, e.queue, e.upSeg, e.upOff = b.Due, clampAttempts(int(b.Attempts)), queue, r.cur, uint32(rec.Off)
-	return nil
+	return r.marks.obey(e, b.Standing)
 }
 
 func (r *replayer) reschedule(rec segment.Record) error {
@@ -359,6 +373,7 @@ func (r *replayer) end(id message.ID) {
 	e, ok := shard.remove(id, h)
 	shard.Unlock()
 	if ok {
+		r.marks.forget(&e)
 		r.segs.hold(e.seg, -1)
 		if e.upSeg != 0 {
 			r.segs.hold(e.upSeg, -1)

@@ -69,6 +69,7 @@ type Spool struct {
 	locks  []io.Closer
 	table  table
 	names  names
+	marks  marks
 	segs   *segments
 	commit *committer
 	health *health
@@ -81,8 +82,14 @@ type Spool struct {
 	inode  uint64        // of the log's directory
 	run    string        // random, of this ownership; readers tell by it whose index they look at
 
-	ordersMu sync.Mutex
-	done     map[string]*doneOrder
+	ordersMu  sync.Mutex
+	done      map[string]*doneOrder
+	standing  map[string]*standing
+	notes     []note
+	notesRead []note // by the latest Notes
+
+	applying  sync.Mutex // held while the record of a change is on its way to the disk
+	beginning sync.Mutex // held while an order is begun
 
 	closed chan struct{}
 	keeper sync.WaitGroup
@@ -98,11 +105,14 @@ type doneOrder struct {
 type counters struct {
 	accepted, ended, syncs, failures atomic.Int64
 	bytes                            atomic.Int64
+	endings                          [EndUndone + 1]atomic.Int64
 }
 
 // Stats are figures for metrics and `spool stats`.
 type Stats struct {
-	Live     int   `json:"live"`     // messages
+	Live     int   `json:"live"`     // messages, those held and trashed included
+	Held     int   `json:"held"`     // messages on hold
+	Trashed  int   `json:"trashed"`  // messages in the trash
 	Segments int   `json:"segments"` // files of the log
 	Bytes    int64 `json:"bytes"`    // of the log
 	Accepted int64 `json:"accepted"` // messages since the start
@@ -118,8 +128,9 @@ type Stats struct {
 // Stats returns the spool's figures.
 func (s *Spool) Stats() Stats {
 	n, size := s.segs.count()
+	held, trashed := s.marks.count()
 	return Stats{
-		Live: s.table.len(), Segments: n, Bytes: size,
+		Live: s.table.len(), Held: held, Trashed: trashed, Segments: n, Bytes: size,
 		Accepted: s.stats.accepted.Load(), Ended: s.stats.ended.Load(), Syncs: s.stats.syncs.Load(),
 		Failures: s.stats.failures.Load(), Written: s.stats.bytes.Load(),
 		Busy: s.commit.busy(),
@@ -132,14 +143,19 @@ func (s *Spool) Recovery() Recovery { return s.found }
 // Len is the number of live messages.
 func (s *Spool) Len() int { return s.table.len() }
 
-// Live calls f for every live message, in no order, until f returns false.
+// Live calls f for every live message, OnHold and Trashed ones included, in no order, until f returns false.
 func (s *Spool) Live(f func(Entry) bool) {
 	s.table.each(func(e entry) bool {
-		return f(Entry{
-			ID: e.id, Queue: s.names.get(e.queue), Created: fromNanos(e.created), Due: fromNanos(e.due),
-			Attempts: int(e.attempts), Size: int(e.size),
-		})
+		return f(s.entry(&e))
 	})
+}
+
+// entry is what others may know of e.
+func (s *Spool) entry(e *entry) Entry {
+	return Entry{
+		ID: e.id, Queue: s.names.get(e.queue), Created: fromNanos(e.created), Due: fromNanos(e.due),
+		Attempts: int(e.attempts), Size: int(e.size), State: e.state(), Order: s.marks.order(e),
+	}
 }
 
 func nanos(t time.Time) int64 {

@@ -135,7 +135,11 @@ func check(t testing.TB, s *spool.Spool, want []*message.Message) {
 
 func describe(m *message.Message) string {
 	meta, _ := m.Meta.MarshalJSON()
-	return fmt.Sprint(m.ID, m.Sender, m.Recipients, m.Queue, m.Created.UTC(), m.Due.UTC(), m.Attempts, m.Size, m.LastResponse, string(meta))
+	var tries []string
+	for _, t := range m.History {
+		tries = append(tries, fmt.Sprint(t.At.UTC(), t.Response, t.Source, t.Peer))
+	}
+	return fmt.Sprint(tries, m.ID, m.Sender, m.Recipients, m.Queue, m.Created.UTC(), m.Due.UTC(), m.Attempts, m.Size, m.LastResponse, string(meta))
 }
 
 func TestConcurrentAcceptsShareSyncs(t *testing.T) {

@@ -1,10 +1,13 @@
 package spool
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"time"
 
 	"kumo/pkg/message"
+	"kumo/pkg/spool/internal/segment"
 )
 
 // State is where a live message stands.
@@ -31,50 +34,226 @@ const (
 	ChangeEnd                       // ended by an operator, whatever it was but Taken
 )
 
+// maxApply is how many messages one Apply takes.
+const maxApply = 10_000
+
 // Applied is what Apply did.
 type Applied struct {
 	Done  []message.ID // changed, durably
 	Taken []message.ID // left alone: they are in somebody's hands
 	// The others had ended, or were not in a state that the change starts from.
+
+	// Ended says that a ChangeTrash has ended its messages at once, because room is short or there is no trash.
+	Ended bool
 }
 
 // Apply carries out one step of an order: it changes the state of the messages that allow it, by one record that is
-// durable when Apply returns. At most 10,000 ids. Errors are those of Accept; then nothing was changed.
+// durable when Apply returns. At most 10,000 ids. It works on a full disk, too, as long as the reserve lasts. Errors are
+// those of Accept; then nothing was changed.
 func (s *Spool) Apply(ctx context.Context, order string, c Change, due time.Time, ids []message.ID) (Applied, error) {
-	panic("skeleton")
+	if err := ctx.Err(); err != nil {
+		return Applied{}, err
+	}
+	if len(ids) > maxApply {
+		return Applied{}, fmt.Errorf("order %s: %d messages in one step, at most %d are allowed", order, len(ids), maxApply)
+	}
+	if s.health.sick.Load() {
+		return Applied{}, s.health.refuse()
+	}
+	s.applying.Lock()
+	defer s.applying.Unlock()
+	if s.marks.crowded() && (c == ChangeHold || c == ChangeTrash) {
+		return Applied{}, fmt.Errorf("order %s: %w", order, errMarks)
+	}
+	var out Applied
+	if c == ChangeTrash && s.noTrash() {
+		c, out.Ended = ChangeEnd, true
+	}
+	for _, id := range ids {
+		s.begin(id, c, &out)
+	}
+	if len(out.Done) == 0 {
+		return out, nil
+	}
+	a := segment.AppliedHead{Order: order, Change: byte(c), At: s.cfg.Now().UnixNano(), Due: nanos(due), IDs: out.Done}
+	rec := segment.AppendApplied(segment.Reserve(nil), &a)
+	s.commit.key.Seal(rec, 0, segment.Applied, message.ID{}, 0, 0)
+	_, _, err := s.commit.rush(rec, 0)
+	done := out.Done
+	out.Done = out.Done[:0]
+	for _, id := range done {
+		if s.finish(id, &a, err == nil) {
+			out.Done = append(out.Done, id)
+		}
+	}
+	if err != nil {
+		return Applied{}, fmt.Errorf("order %s: %w", order, err)
+	}
+	return out, nil
+}
+
+// begin marks a message that the change is for, so that nobody touches it until the record is on disk.
+func (s *Spool) begin(id message.ID, c Change, out *Applied) {
+	s.change(id, func(e *entry) {
+		switch {
+		case e.flags&flagMoving != 0: // id is named twice
+		case c.from(e.state()):
+			e.flags |= flagMoving
+			out.Done = append(out.Done, id)
+		case e.state() == Taken && c.from(Scheduled):
+			out.Taken = append(out.Taken, id)
+		}
+	})
+}
+
+// from reports whether the change is for messages in state st.
+func (c Change) from(st State) bool {
+	switch c {
+	case ChangeDue, ChangeHold:
+		return st == Scheduled
+	case ChangeRelease:
+		return st == OnHold
+	case ChangeTrash:
+		return st == Scheduled || st == OnHold
+	case ChangeRestore:
+		return st == Trashed
+	case ChangeEnd:
+		return st != Taken
+	}
+	return false
+}
+
+// finish makes the change in the table if it was written. It reports whether the message is still there.
+func (s *Spool) finish(id message.ID, a *segment.AppliedHead, written bool) bool {
+	shard, h := s.table.lock(id)
+	e := shard.get(id, h)
+	if e == nil {
+		shard.Unlock()
+		return false
+	}
+	e.flags &^= flagMoving
+	indexed := e.flags&flagIndexed != 0
+	var gone entry
+	switch {
+	case !written:
+	case Change(a.Change) == ChangeEnd:
+		gone, _ = shard.remove(id, h)
+	default:
+		_ = s.marks.apply(e, a) // there are numbers enough
+	}
+	shard.Unlock()
+	if gone.id == id {
+		s.letGo(&gone)
+		s.countEnd(EndAdminBounced, 1)
+	}
+	if written && indexed {
+		s.index.touch(id)
+	}
+	return true
+}
+
+// apply makes the change of a record, other than an end, to e.
+func (m *marks) apply(e *entry, a *segment.AppliedHead) error {
+	is := m.get(e.markNumber())
+	switch Change(a.Change) {
+	case ChangeDue:
+		e.due = a.Due
+		return nil
+	case ChangeHold:
+		is.Hold = a.Order
+	case ChangeRelease:
+		is.Hold = ""
+	case ChangeTrash:
+		is.Trash, is.TrashedAt = a.Order, a.At
+	case ChangeRestore:
+		is.Trash, is.TrashedAt = "", 0
+	default:
+		return segment.ErrEnvelope
+	}
+	return m.obey(e, is)
+}
+
+// awaitApply waits for the Apply that goes on now.
+func (s *Spool) awaitApply() {
+	s.applying.Lock()
+	defer s.applying.Unlock()
 }
 
 // Take brings a message that is Scheduled back, without its body, and makes it Taken. due is what the caller believes
 // its due time to be: an entry that an order has overtaken is told apart by it. Errors: ErrGone for a message that
 // has ended, is held or trashed, is Taken, or is due at another time; ErrDamaged; those of the disk.
-func (s *Spool) Take(id message.ID, due time.Time) (*message.Message, error) { panic("skeleton") }
+func (s *Spool) Take(id message.ID, due time.Time) (*message.Message, error) {
+	want := nanos(due)
+	return s.take(id, func(due int64) bool { return due == want })
+}
+
+// DueBits is what TakeIf tells due times apart by: the low bits of its nanoseconds since 1970, 0 for the zero time.
+func DueBits(due time.Time) uint32 { return uint32(nanos(due)) }
+
+// TakeIf is Take for callers that keep no more of the due time than its DueBits.
+func (s *Spool) TakeIf(id message.ID, due uint32) (*message.Message, error) {
+	return s.take(id, func(d int64) bool { return uint32(d) == due })
+}
+
+func (s *Spool) take(id message.ID, fits func(due int64) bool) (*message.Message, error) {
+	taken := false
+	s.settled(id, func(e *entry) {
+		if taken = e.state() == Scheduled && fits(e.due); taken {
+			e.flags |= flagTaken
+		}
+	})
+	if !taken {
+		return nil, fmt.Errorf("take message %s: %w", id, ErrGone)
+	}
+	m, err := s.Load(id)
+	if err != nil {
+		s.Give(id)
+		return nil, err
+	}
+	return m, nil
+}
 
 // Give makes a Taken message Scheduled again, as the log has it.
-func (s *Spool) Give(id message.ID) { panic("skeleton") }
+func (s *Spool) Give(id message.ID) {
+	s.change(id, func(e *entry) { e.flags &^= flagTaken })
+}
 
 // Lookup is what the table knows of a live message, OnHold and Trashed ones included.
-func (s *Spool) Lookup(id message.ID) (Entry, bool) { panic("skeleton") }
+func (s *Spool) Lookup(id message.ID) (Entry, bool) {
+	var e entry
+	ok := s.change(id, func(p *entry) { e = *p })
+	if !ok {
+		return Entry{}, false
+	}
+	return s.entry(&e), true
+}
 
 // OfOrder calls page with the ids of the messages that are OnHold or Trashed by an order, at most 10,000 at a time.
 func (s *Spool) OfOrder(ctx context.Context, order string, page func([]message.ID) error) error {
-	panic("skeleton")
+	of := s.marks.which(func(is segment.Standing) bool { return cmp.Or(is.Trash, is.Hold) == order })
+	return s.pages(ctx, func(e *entry) bool { return of[e.markNumber()] }, page)
 }
 
-// BeginOrder makes an order part of the log, durably, before it is carried out, so that what lasts of it (a
-// suspension, a hold, a trash) is known again after a restart even without orders.db. Calling it again is harmless.
-func (s *Spool) BeginOrder(ctx context.Context, o Order) error { panic("skeleton") }
-
-// EndOrder lets the log forget an order of which nothing lasts: it expired, was undone, or never had lasting effects.
-func (s *Spool) EndOrder(id string) { panic("skeleton") }
-
-// Standing lists the orders that were begun and not ended, oldest first: with their kind, time, author and payload.
-func (s *Spool) Standing() []Order { panic("skeleton") }
-
-// AddNotes keeps bytes for the next daemon, durably: records of a verb that had no journal. Forgotten by DropNotes.
-func (s *Spool) AddNotes(ctx context.Context, notes ...[]byte) error { panic("skeleton") }
-
-// Notes returns what AddNotes kept, in its order.
-func (s *Spool) Notes() ([][]byte, error) { panic("skeleton") }
-
-// DropNotes forgets the notes that Notes has returned.
-func (s *Spool) DropNotes() { panic("skeleton") }
+// pages calls page with the ids of the messages that want picks, at most maxApply at a time.
+func (s *Spool) pages(ctx context.Context, want func(*entry) bool, page func([]message.ID) error) error {
+	var ids []message.ID
+	var err error
+	flush := func() bool {
+		if err = ctx.Err(); err == nil && len(ids) > 0 {
+			err = page(ids)
+		}
+		ids = make([]message.ID, 0, maxApply)
+		return err == nil
+	}
+	s.table.each(func(e entry) bool {
+		if !want(&e) {
+			return true
+		}
+		ids = append(ids, e.id)
+		return len(ids) < maxApply || flush()
+	})
+	if err == nil {
+		flush()
+	}
+	return err
+}

@@ -15,20 +15,54 @@ type entry struct {
 	due      int64  // nanoseconds since 1970, 0 is now
 	seg      uint32 // of the accept record
 	off      uint32
-	head     uint32 // length of the accept record's envelope
 	size     uint32 // of the body
 	upSeg    uint32 // of the latest update record; 0 when there is none
 	upOff    uint32
 	queue    uint32
 	attempts uint16
 	flags    uint8
-	pending  uint8 // updates that are not written yet
+	pending  uint8    // updates that are not written yet
+	hint     uint8    // length of the accept record's envelope, see headHint
+	mark     [3]uint8 // number in marks of the orders that the message obeys, 0 for none
 }
 
 const (
 	flagIndexed uint8 = 1 << iota // the index has a row
 	flagShared                    // the body stands with another record of the segment
+	flagTaken                     // in somebody's hands
+	flagHeld                      // OnHold, or Trashed and OnHold before
+	flagTrashed                   // Trashed
+	flagMoving                    // the record of a change that Apply makes is on its way to the disk
 )
+
+// hintUnit is the unit of entry.hint in bytes.
+const hintUnit = 64
+
+// headHint says how long a head of n bytes is at most, in hintUnits; 255 for all that are longer than it can say. It
+// saves the reader of a record a second read.
+func headHint(n uint32) uint8 { return uint8(min((n+hintUnit-1)/hintUnit, 255)) }
+
+// head is the length of the accept record's envelope, or a little more, or less than it when the hint is 255.
+func (e *entry) head() uint32 { return uint32(e.hint) * hintUnit }
+
+// state is where the message stands.
+func (e *entry) state() State {
+	switch {
+	case e.flags&flagTrashed != 0:
+		return Trashed
+	case e.flags&flagHeld != 0:
+		return OnHold
+	case e.flags&flagTaken != 0:
+		return Taken
+	}
+	return Scheduled
+}
+
+func (e *entry) markNumber() uint32 {
+	return uint32(e.mark[0]) | uint32(e.mark[1])<<8 | uint32(e.mark[2])<<16
+}
+
+func (e *entry) setMark(n uint32) { e.mark = [3]uint8{uint8(n), uint8(n >> 8), uint8(n >> 16)} }
 
 const (
 	shards    = 16

@@ -3,6 +3,9 @@ package segment
 import (
 	"encoding/binary"
 	"errors"
+	"time"
+
+	"kumo/pkg/message"
 )
 
 // Envelope is the head of accept and update records. Strings are kept as they are; Meta is a JSON object.
@@ -26,6 +29,113 @@ type Envelope struct {
 	Size     uint32
 	Behind   uint64
 	ShareCRC uint32
+
+	Extra
+}
+
+// Extra is what format 2 adds to an envelope. Nothing is written when all of it is empty.
+type Extra struct {
+	Standing
+	History []message.Try // latest attempts, oldest first
+}
+
+// Standing is what orders have made of a message.
+type Standing struct {
+	Hold      string // order that holds it, "" if none
+	Trash     string // order that bounced it into the trash, "" if none
+	TrashedAt int64  // nanoseconds since 1970
+}
+
+// The parts of an Extra, as a set of bits.
+const (
+	extraHold = 1 << iota
+	extraTrash
+	extraHistory
+	extraAll = 1<<iota - 1
+)
+
+// AppendExtra appends x, nothing if it is empty.
+func AppendExtra(b []byte, x *Extra) []byte {
+	var parts byte
+	if x.Hold != "" {
+		parts |= extraHold
+	}
+	if x.Trash != "" {
+		parts |= extraTrash
+	}
+	if len(x.History) > 0 {
+		parts |= extraHistory
+	}
+	if parts == 0 {
+		return b
+	}
+	b = append(b, parts)
+	if x.Hold != "" {
+		b = AppendString(b, x.Hold)
+	}
+	if x.Trash != "" {
+		b = AppendString(b, x.Trash)
+		b = binary.LittleEndian.AppendUint64(b, uint64(x.TrashedAt))
+	}
+	if len(x.History) > 0 {
+		b = binary.AppendUvarint(b, uint64(len(x.History)))
+	}
+	for i := range x.History {
+		t := &x.History[i]
+		b = binary.LittleEndian.AppendUint64(b, uint64(unixNano(t.At)))
+		b = AppendString(b, t.Response)
+		b = AppendString(b, t.Source)
+		b = AppendString(b, t.Peer)
+	}
+	return b
+}
+
+func unixNano(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
+}
+
+func fromNano(n int64) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, n)
+}
+
+// extra reads what AppendExtra wrote; with history only if keep is set.
+func (r *reader) extra(x *Extra, keep bool) {
+	*x = Extra{}
+	if len(r.b) == 0 || r.bad {
+		return
+	}
+	parts := r.take(1)[0]
+	if parts == 0 || parts > extraAll {
+		r.bad = true
+	}
+	if parts&extraHold != 0 {
+		x.Hold = string(r.bytes())
+	}
+	if parts&extraTrash != 0 {
+		x.Trash, x.TrashedAt = string(r.bytes()), int64(r.u64())
+	}
+	if parts&extraHistory == 0 {
+		return
+	}
+	n := r.uvarint()
+	if n > message.MaxHistory {
+		r.bad = true
+		return
+	}
+	for i := uint64(0); i < n && !r.bad; i++ {
+		at, response, source, peer := r.u64(), r.bytes(), r.bytes(), r.bytes()
+		if keep && !r.bad {
+			x.History = append(x.History, message.Try{
+				At: fromNano(int64(at)), Response: string(response), Source: string(source), Peer: string(peer),
+			})
+		}
+	}
 }
 
 // ErrEnvelope is a head that is not what its kind says.
@@ -64,6 +174,7 @@ func (e *Envelope) Decode(b []byte) error {
 		e.Index, e.Count = uint32(r.uvarint()), uint32(r.uvarint())
 	}
 	e.Meta = r.bytes()
+	r.extra(&e.Extra, true)
 	return r.end()
 }
 
@@ -75,9 +186,10 @@ type Brief struct {
 	Queue        []byte
 	Order        []byte
 	Index, Count uint32
+	Extra        // without the history
 }
 
-// Decode reads the brief part of an envelope without allocating.
+// Decode reads the brief part of an envelope; it allocates only for messages that orders have changed.
 func (e *Brief) Decode(b []byte) error {
 	r := reader{b: b}
 	e.Created = int64(r.u64())
@@ -100,46 +212,8 @@ func (e *Brief) Decode(b []byte) error {
 		e.Index, e.Count = uint32(r.uvarint()), uint32(r.uvarint())
 	}
 	r.bytes()
+	r.extra(&e.Extra, false)
 	return r.end()
-}
-
-// AppendSchedule appends the head of a reschedule record.
-func AppendSchedule(b []byte, due int64, attempts uint32) []byte {
-	b = binary.LittleEndian.AppendUint64(b, uint64(due))
-	return binary.AppendUvarint(b, uint64(attempts))
-}
-
-// DecodeSchedule reads the head of a reschedule record.
-func DecodeSchedule(b []byte) (due int64, attempts uint32, err error) {
-	r := reader{b: b}
-	due, attempts = int64(r.u64()), uint32(r.uvarint())
-	return due, attempts, r.end()
-}
-
-// AppendOrderDone appends the head of an order-done record. result is the order's own JSON, "" for none.
-func AppendOrderDone(b []byte, order string, ids [][16]byte, result string) []byte {
-	b = AppendString(b, order)
-	b = binary.AppendUvarint(b, uint64(len(ids)))
-	for i := range ids {
-		b = append(b, ids[i][:]...)
-	}
-	return AppendString(b, result)
-}
-
-// DecodeOrderDone reads the head of an order-done record.
-func DecodeOrderDone(b []byte) (order string, ids [][16]byte, result string, err error) {
-	r := reader{b: b}
-	order = string(r.bytes())
-	n := r.uvarint()
-	if n > uint64(len(r.b)/16) {
-		return "", nil, "", ErrEnvelope
-	}
-	ids = make([][16]byte, 0, n)
-	for range n {
-		ids = append(ids, [16]byte(r.take(16)))
-	}
-	result = string(r.bytes())
-	return order, ids, result, r.end()
 }
 
 // reader takes values off b; after the first that is not there everything is zero and bad is set.

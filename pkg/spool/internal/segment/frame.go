@@ -15,7 +15,13 @@ const (
 	Update                     // its envelope changed: the whole envelope again, no body
 	Reschedule                 // its due time and attempts changed
 	End                        // it has ended
-	OrderDone                  // an order was carried out
+	OrderDone                  // an order that brings mail in was carried out
+	Order                      // an order that acts on mail was begun
+	OrderOver                  // nothing lasts of it any more
+	Applied                    // what an order changed about many messages
+	Note                       // bytes kept for the next daemon
+	NotesDone                  // notes that it has dealt with
+	Void                       // nothing: a copy that was overtaken while it was made
 	kinds
 )
 
@@ -31,6 +37,18 @@ func (k Kind) String() string {
 		return "end"
 	case OrderDone:
 		return "order-done"
+	case Order:
+		return "order"
+	case OrderOver:
+		return "order-over"
+	case Applied:
+		return "applied"
+	case Note:
+		return "note"
+	case NotesDone:
+		return "notes-done"
+	case Void:
+		return "void"
 	}
 	return "unknown"
 }
@@ -85,6 +103,13 @@ func (k Key) Seal(b []byte, at int, kind Kind, id message.ID, bodyLen, bodyCRC u
 	k.AppendFrame(b[at:at], Frame{
 		Kind: kind, ID: id, Head: uint32(len(head)), HeadCRC: Checksum(head), Body: bodyLen, BodyCRC: bodyCRC,
 	})
+}
+
+// Revoke turns the sealed frame at the begin of b into one of kind Void. Its lengths stay, so that what follows keeps
+// its place, and so do its bytes, which others may share.
+func (k Key) Revoke(b []byte) {
+	b[4] = byte(Void)
+	binary.LittleEndian.PutUint32(b[FrameSize-4:], k.seal(b[:FrameSize-4]))
 }
 
 // ParseFrame reads a frame header from b; false when it does not prove itself.

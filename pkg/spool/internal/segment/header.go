@@ -9,7 +9,7 @@ import (
 )
 
 // Version is the version of the format that this package writes. Greater ones are refused.
-const Version = 1
+const Version = 2
 
 // HeaderSize is where the first frame of a segment begins: two copies of the header, so that one damaged block of
 // bits does not hide the whole file.
