@@ -14,7 +14,6 @@ import (
 	"kumo/pkg/mail"
 	"kumo/pkg/message"
 	"kumo/pkg/node"
-	"kumo/pkg/spool"
 )
 
 // injectFlags are what kumo inject was asked for.
@@ -52,8 +51,11 @@ With --smtp the messages are sent to that server instead, as any mail client wou
 A message of an mbox that the policy or the server refuses is told of by its number, and the others are taken in all
 the same. One that cannot be read ends the work there.
 
+Without a daemon it begins a new spool only where the policy has its own, or with --spool in an empty directory: a
+typing error does not make a place where no daemon will look.
+
 Exit codes: 0 done; 1 failed, nothing of the message is spooled; 2 usage; 3 some messages of the mbox were taken in,
-others were not; 12 the daemon does not answer.`,
+others were not; 10 there is no spool; 12 the daemon does not answer.`,
 		Example: `  kumo inject < message.eml
   kumo inject --from me@example.com --to you@example.org < message.eml
   kumo inject --mbox --format jsonl < archive.mbox
@@ -330,19 +332,3 @@ func (s smtpTaker) send(l *node.Letter) ([]injected, error) {
 }
 
 func (s smtpTaker) Close() error { return s.c.Quit() }
-
-// spoolError gives errors of the spool and its daemon their exit codes.
-func spoolError(verb string, err error) error {
-	var held *spool.HeldError
-	switch {
-	case errors.As(err, new(*cli.Exit)):
-		return err
-	case errors.As(err, &held):
-		return cli.Errorf(cli.CodeSpoolHeld, "%s: %w", verb, err)
-	case errors.Is(err, spool.ErrNoSpool):
-		return cli.Errorf(cli.CodeNoSpool, "%s: %w", verb, err).WithHint("name it with --spool DIR or KUMO_SPOOL, or the policy that defines it with --policy FILE")
-	case errors.Is(err, node.ErrDaemonSlow):
-		return cli.Errorf(cli.CodeUnreachable, "%s: %w", verb, err)
-	}
-	return cli.Failf("%s: %w", verb, err)
-}

@@ -3,18 +3,12 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"iter"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
 	"kumo/pkg/cli"
-	"kumo/pkg/mail"
-	"kumo/pkg/message"
 	"kumo/pkg/node"
 	"kumo/pkg/spool"
 )
@@ -41,17 +35,23 @@ func newQueue(c *cli.Console) *cobra.Command {
 	f := &spoolFlags{}
 	cmd := &cobra.Command{
 		Use:   "queue",
-		Short: "See what waits in the spool",
-		Long: `The commands of queue look at the messages that wait in the spool, beside a running daemon or without one.
+		Short: "See what waits in the spool, and give orders about it",
+		Long: `The commands of queue look at the messages that wait in the spool, and give orders about them: beside a running daemon,
+which then carries the orders out, or without one.
 
-Exit codes: 0 done; 1 failed; 2 usage; 10 there is no spool.`,
-		Example: `  kumo queue list
-  kumo queue show 5d3f2c4ec60b11f1ad62525400a1b2c3`,
+Exit codes: 0 done, if only for no messages; 1 failed; 2 usage; 3 partly done; 10 there is no spool; 12 the daemon does
+not answer; 130 interrupted.`,
+		Example: `  kumo queue summary
+  kumo queue list --domain example.org
+  kumo queue show 5d3f2c4ec60b11f1ad62525400a1b2c3
+  kumo queue bounce --campaign spring --dry-run`,
 		Args: args(0, 0, "one of the commands that kumo queue --help lists"),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	f.add(cmd)
-	cmd.AddCommand(newQueueList(c, f), newQueueShow(c, f))
+	cmd.AddCommand(newQueueSummary(c, f), newQueueList(c, f), newQueueShow(c, f))
+	cmd.AddCommand(newMassVerbs(c, f)...)
+	cmd.AddCommand(newQueueUndo(c, f), newQueueOrders(c, f))
 	return cmd
 }
 
@@ -66,33 +66,55 @@ type queueRow struct {
 	Attempts   int       `json:"attempts" col:"TRIES"`
 	Size       int       `json:"size" col:"BYTES"`
 	Last       string    `json:"last_response,omitempty" col:"LAST ANSWER"`
+	State      rowState  `json:"state" col:"STATE"`
+	HeldBy     string    `json:"held_by,omitempty"` // the order
+}
+
+// rowState is where a message stands.
+type rowState string
+
+// Style makes those stand out that nobody tries.
+func (s rowState) Style() cli.Style {
+	if s == spool.StateScheduled {
+		return cli.Plain
+	}
+	return cli.Warning
 }
 
 func rowOf(r spool.Row) queueRow {
 	return queueRow{
 		ID: r.ID.String(), Queue: r.Queue, Sender: r.Sender, Recipients: r.Recipients,
 		Created: r.Created, Due: r.Due, Attempts: r.Attempts, Size: r.Size, Last: r.LastResponse,
+		State: rowState(r.State), HeldBy: r.Order,
 	}
 }
 
 func newQueueList(c *cli.Console, f *spoolFlags) *cobra.Command {
-	return &cobra.Command{
+	var m matchFlags
+	var state string
+	cmd := &cobra.Command{
 		Use:   "list [QUEUE]",
 		Short: "List waiting messages, one row each",
-		Long: `list prints one row for each message in the spool, or in the scheduled queue QUEUE: its id, queue, recipients, when it
-was taken in, when it is tried next, how often it was tried, its size in bytes and the last answer that it got.
+		Long: `list prints one row for each message in the spool, or in the scheduled queue QUEUE, or that fits the flags: its id,
+queue, recipients, when it was taken in, when it is tried next, how often it was tried, its size in bytes, the last
+answer that it got, and its state: scheduled, held (kumo queue hold) or trashed (kumo queue bounce). Those in the trash
+are listed with --state trash alone.
 
 It works beside a running daemon (then it is at most a second behind) and without one. Nothing to list is not an error.
+
+` + matchHelp + `
 
 Exit codes: 0 done; 1 failed; 2 usage; 10 there is no spool.`,
 		Example: `  kumo queue list
   kumo queue list acme@example.org
+  kumo queue list --domain example.org --where "attempts > 3 and last_response like '4%'"
+  kumo queue list --state held
   kumo queue list --format jsonl | jq -r .id`,
 		Args: args(0, 1, "at most one queue"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var want spool.Filter
-			if len(args) > 0 {
-				want.Queue = args[0]
+			want, err := listFilter(&m, state, args)
+			if err != nil {
+				return err
 			}
 			r, err := f.open(cmd.Context(), "queue list")
 			if err != nil {
@@ -101,7 +123,37 @@ Exit codes: 0 done; 1 failed; 2 usage; 10 there is no spool.`,
 			defer r.Close()
 			return cli.Rows(c, listRows(cmd.Context(), r, want))
 		},
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			if len(args) > 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			return queueWords(cmd.Context(), f, func(name string) string { return name }), cobra.ShellCompDirectiveNoFileComp
+		},
 	}
+	m.add(cmd, f)
+	cmd.Flags().StringVar(&state, "state", "", "messages in this `STATE`: scheduled, held or trash")
+	_ = cmd.RegisterFlagCompletionFunc("state", cobra.FixedCompletions([]string{"scheduled", "held", "trash"}, cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+// listFilter is what kumo queue list was asked for.
+func listFilter(f *matchFlags, state string, args []string) (spool.Filter, error) {
+	m, ids, err := f.read("queue list")
+	if err != nil {
+		return spool.Filter{}, err
+	}
+	m.Queues = append(m.Queues, args...)
+	m.All = m.IsZero()
+	want := spool.Filter{Match: m, IDs: ids}
+	switch state {
+	case "", spool.StateScheduled, spool.StateHeld, spool.StateTrashed:
+		want.State = state
+	case "trash":
+		want.State = spool.StateTrashed
+	default:
+		return want, cli.Usagef("queue list: --state %s: want scheduled, held or trash", state)
+	}
+	return want, nil
 }
 
 // errEnough stops a listing that nobody reads any more.
@@ -121,94 +173,6 @@ func listRows(ctx context.Context, r *spool.Reader, want spool.Filter) iter.Seq2
 	}
 }
 
-// queueMessage is what kumo queue show prints.
-type queueMessage struct {
-	queueRow
-
-	Meta map[string]any `json:"meta"`
-	Head []string       `json:"headers"`
-}
-
-// WriteText prints the envelope, the metadata and the header.
-func (m queueMessage) WriteText(c *cli.Console, w io.Writer) error {
-	row := m.queueRow
-	fields := [][2]string{
-		{"id", row.ID},
-		{"queue", row.Queue},
-		{"sender", "<" + row.Sender + ">"},
-		{"recipients", "<" + strings.Join(row.Recipients, ">, <") + ">"},
-		{"created", c.Time(row.Created)},
-		{"due", c.Time(row.Due)},
-		{"tries", fmt.Sprint(row.Attempts)},
-		{"size", fmt.Sprintf("%d bytes", row.Size)},
-		{"last answer", row.Last},
-	}
-	for _, k := range sortedKeys(m.Meta) {
-		fields = append(fields, [2]string{"meta " + k, fmt.Sprint(m.Meta[k])})
-	}
-	for _, h := range m.Head {
-		fields = append(fields, [2]string{"header", h})
-	}
-	return writePairs(c, w, fields)
-}
-
-// writePairs prints names and values: under each other on a terminal, with a tab between them elsewhere.
-func writePairs(c *cli.Console, w io.Writer, pairs [][2]string) error {
-	wide := 0
-	for _, p := range pairs {
-		wide = max(wide, utf8.RuneCountInString(cli.Tame(p[0])))
-	}
-	var b strings.Builder
-	for _, p := range pairs {
-		name, value := cli.Tame(p[0]), cli.Tame(p[1])
-		switch {
-		case value == "":
-		case c.OutTTY:
-			fmt.Fprintf(&b, "%-*s  %s\n", wide, name, value)
-		default:
-			b.WriteString(name + "\t" + value + "\n")
-		}
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
-}
-
-func newQueueShow(c *cli.Console, f *spoolFlags) *cobra.Command {
-	return &cobra.Command{
-		Use:   "show ID",
-		Short: "Show one waiting message: envelope, metadata, header",
-		Long: `show prints what the spool knows of one message: envelope, queue, times, metadata, the last answer, and the header as
-it is stored.
-
-Exit codes: 0 done; 1 there is no such message, or it cannot be read; 2 usage; 10 there is no spool.`,
-		Example: `  kumo queue show 5d3f2c4ec60b11f1ad62525400a1b2c3
-  kumo queue show 5d3f2c4ec60b11f1ad62525400a1b2c3 --format json`,
-		Args: args(1, 1, "one id"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			id, err := message.ParseID(args[0])
-			if err != nil {
-				return cli.Usagef("queue show: %w", err).WithHint("kumo queue list shows ids")
-			}
-			r, err := f.open(cmd.Context(), "queue show")
-			if err != nil {
-				return err
-			}
-			defer r.Close()
-			v, err := showMessage(cmd.Context(), r, id)
-			if errors.Is(err, spool.ErrGone) {
-				return cli.Failf("queue show: message %s is not in the spool", id).WithHint("if it has ended, kumo log tail --all --id %s says how", id)
-			}
-			if err != nil {
-				return spoolError("queue show", err)
-			}
-			return c.Print(v)
-		},
-		ValidArgsFunction: func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-			return someIDs(cmd.Context(), f), cobra.ShellCompDirectiveNoFileComp
-		},
-	}
-}
-
 // someIDs are the first ids of the spool, for completion.
 func someIDs(ctx context.Context, f *spoolFlags) []string {
 	r, err := f.open(ctx, "queue show")
@@ -225,24 +189,4 @@ func someIDs(ctx context.Context, f *spoolFlags) []string {
 		return nil
 	})
 	return ids
-}
-
-func showMessage(ctx context.Context, r *spool.Reader, id message.ID) (*queueMessage, error) {
-	row, err := r.Get(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	m, err := r.Message(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	v := &queueMessage{queueRow: rowOf(row), Meta: m.Meta.All()}
-	data, err := m.Data()
-	if err != nil {
-		return nil, err
-	}
-	for f := range mail.Fields(data) {
-		v.Head = append(v.Head, string(f.Name)+": "+f.Decoded())
-	}
-	return v, nil
 }

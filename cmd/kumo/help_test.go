@@ -117,7 +117,13 @@ func parses(words []string) error {
 func TestWrongLinesAreUsage(t *testing.T) {
 	for _, line := range []string{
 		"bogus", "--bogus", "--format xml version", "version one", "serve one", "serve --policy", "queue bogus", "queue list a b",
-		"queue show", "queue show xyz", "log bogus", "log tail x", "log tail -n x", "log tail -n -1", "log tail --type Bogus",
+		"queue show", "queue show xyz", "queue list --state gone", "queue list --older-than soon", "queue list --id xyz",
+		"queue bounce", "queue bounce --yes", "queue bounce --all", "queue bounce --yes --all --domain example.org",
+		"queue bounce --yes example.org", "queue bounce --yes --sender a@b.example --for 1h", "queue bounce --all --yes --for 0",
+		"queue requeue --for 1h --all --yes", "queue rebind --all --yes", "queue rebind --all --yes --set tenant",
+		"queue release --yes --all --order 5d3f", "queue hold --yes --id xyz", "queue undo", "queue undo a b", "queue orders a b",
+		"queue suspend --all", "queue resume --yes", "queue purge --all", "queue summary --older-than x",
+		"spool bogus", "spool check x", "spool check --logs /tmp", "spool stats x", "log bogus", "log tail x", "log tail -n x", "log tail -n -1", "log tail --type Bogus",
 		"man a b", "man --roff", "man --write /dev/null/x serve", "completion", "completion tcsh", "inject a b",
 		"inject --smtp", "route-test", "route-test --to a@b.example --meta x", "serve --validate --script",
 	} {

@@ -44,13 +44,21 @@ var exitCodes = []struct {
 
 // related are the pages of other sections that a verb's page points to.
 var related = map[string][]string{
-	"kumo":            {"kumo-lua(7)", "kumo-events(7)", "kumo-metrics(7)"},
-	"kumo-serve":      {"kumo-events(7)", "kumo-lua(7)", "kumo-metrics(7)", "kumo-spool(5)"},
-	"kumo-inject":     {"kumo-events(7)", "kumo-spool(5)"},
-	"kumo-queue-list": {"kumo-queue-config(5)", "kumo-spool(5)"},
-	"kumo-queue-show": {"kumo-queue-config(5)", "kumo-spool(5)"},
-	"kumo-route-test": {"kumo-egress-path(5)", "kumo-egress-pool(5)", "kumo-egress-source(5)", "kumo-queue-config(5)", "kumo-events(7)"},
-	"kumo-log-tail":   {"kumo-local-logs(5)"},
+	"kumo":               {"kumo-lua(7)", "kumo-events(7)", "kumo-metrics(7)"},
+	"kumo-serve":         {"kumo-events(7)", "kumo-lua(7)", "kumo-metrics(7)", "kumo-spool(5)"},
+	"kumo-inject":        {"kumo-events(7)", "kumo-spool(5)"},
+	"kumo-queue-list":    {"kumo-queue-config(5)", "kumo-spool(5)"},
+	"kumo-queue-show":    {"kumo-queue-config(5)", "kumo-spool(5)"},
+	"kumo-queue-summary": {"kumo-spool(5)"},
+	"kumo-queue-rebind":  {"kumo-events(7)", "kumo-spool(5)"},
+	"kumo-queue-bounce":  {"kumo-spool(5)"},
+	"kumo-queue-undo":    {"kumo-spool(5)"},
+	"kumo-spool":         {"kumo-spool(5)"},
+	"kumo-spool-check":   {"kumo-local-logs(5)", "kumo-spool(5)"},
+	"kumo-spool-compact": {"kumo-spool(5)"},
+	"kumo-spool-stats":   {"kumo-spool(5)"},
+	"kumo-route-test":    {"kumo-egress-path(5)", "kumo-egress-pool(5)", "kumo-egress-source(5)", "kumo-queue-config(5)", "kumo-events(7)"},
+	"kumo-log-tail":      {"kumo-local-logs(5)"},
 }
 
 // verbs are the commands that have a page: all of the tree but cobra's own help.

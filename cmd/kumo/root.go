@@ -60,7 +60,7 @@ Exit codes: 0 done; 1 failed; 2 usage; 3 partly done; 4 lint errors; 10 no spool
 12 daemon unreachable; 130 interrupted.`,
 		Example: `  kumo serve --policy init.lua
   kumo inject < message.eml
-  kumo queue list
+  kumo queue summary
   kumo log tail -f
   kumo man`,
 		SilenceErrors: true,
@@ -77,6 +77,7 @@ Exit codes: 0 done; 1 failed; 2 usage; 3 partly done; 4 lint errors; 10 no spool
 		newServe(c),
 		newInject(c),
 		newQueue(c),
+		newSpool(c),
 		newRouteTest(c),
 		newLog(c),
 		newMan(c),

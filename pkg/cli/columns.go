@@ -13,13 +13,15 @@ type column struct {
 	right bool // numbers stand on the right
 	keep  bool // never clipped, whatever the width of the terminal
 	wide  bool // left out on terminals under wideTerminal columns
+	drawn bool // left out where the output is no terminal
 }
 
 const wideTerminal = 120
 
 // columnsOf reads the `col` tags of a row type: `col:"TITLE"`, followed by any of ",keep" (never clipped: ids),
-// ",right", ",left", ",wide" (left out on narrow terminals). Embedded structs are part of the row. A tagged field
-// without a json name panics: it is a mistake of the program.
+// ",right", ",left", ",wide" (left out on narrow terminals), ",terminal" (there on terminals only: bars, and what else
+// only eyes want). Embedded structs are part of the row. A tagged field without a json name panics: it is a mistake of
+// the program.
 func columnsOf(t reflect.Type) []column {
 	var cols []column
 	for _, f := range reflect.VisibleFields(t) {
@@ -42,6 +44,8 @@ func columnsOf(t reflect.Type) []column {
 				c.right = false
 			case "wide":
 				c.wide = true
+			case "terminal":
+				c.drawn = true
 			default:
 				panic(fmt.Sprintf("cli: %s.%s: unknown word %q in its col tag", t, f.Name, w))
 			}

@@ -58,6 +58,8 @@ type Console struct {
 	Color  bool // whether terminals get colours
 	Format Format
 	Now    func() time.Time // what relative times relate to
+	// Terminal opens the terminal of the process, for answers while stdin is a pipe; nil if there is none.
+	Terminal func() (io.ReadCloser, error)
 
 	progress bool // a progress line stands on the terminal
 }
@@ -75,6 +77,9 @@ func Std() *Console {
 		Color:  os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb",
 		Format: Text,
 		Now:    time.Now,
+		Terminal: func() (io.ReadCloser, error) {
+			return os.Open("/dev/tty")
+		},
 	}
 }
 
@@ -126,16 +131,27 @@ func (c *Console) endProgress() {
 	}
 }
 
-// Confirm asks a yes-or-no question on stderr and reads the answer from stdin. Without a terminal nobody can answer:
-// that is a usage error, whose hint names the flag that answers beforehand.
+// CanAsk reports whether Confirm would find somebody to ask.
+func (c *Console) CanAsk() bool {
+	in, done := c.answers()
+	done()
+	return in != nil
+}
+
+// Confirm asks a yes-or-no question on stderr and reads the answer from the terminal: stdin, or where that is a pipe
+// the terminal behind it. Without a terminal nobody can answer: that is a usage error, whose hint names the flag that
+// answers beforehand.
 func (c *Console) Confirm(question, flag string) (bool, error) {
-	if !c.InTTY || !c.ErrTTY {
+	in, done := c.answers()
+	defer done()
+	if in == nil {
 		return false, Usagef("%s needs an answer, and stdin is not a terminal", question).WithHint("say %s", flag)
 	}
 	c.endProgress()
 	fmt.Fprintf(c.Err, "%s [y/N] ", tame(question))
-	answer, err := readLine(c.In)
+	answer, err := readLine(in)
 	if err != nil && answer == "" {
+		fmt.Fprintln(c.Err)
 		return false, nil
 	}
 	switch strings.ToLower(strings.TrimSpace(answer)) {
@@ -143,6 +159,41 @@ func (c *Console) Confirm(question, flag string) (bool, error) {
 		return true, nil
 	}
 	return false, nil
+}
+
+// answers is where answers come from, nil if from nowhere.
+func (c *Console) answers() (in io.Reader, done func()) {
+	switch {
+	case !c.ErrTTY:
+	case c.InTTY:
+		return c.In, func() {}
+	case c.Terminal != nil:
+		if t, err := c.Terminal(); err == nil {
+			return t, func() { _ = t.Close() }
+		}
+	}
+	return nil, func() {}
+}
+
+// Piped reports whether stdin is a pipe or a file: something that a verb may read although nobody said "-".
+func (c *Console) Piped() bool {
+	if c.InTTY {
+		return false
+	}
+	f, ok := c.In.(*os.File)
+	if !ok {
+		return true
+	}
+	st, err := f.Stat()
+	return err == nil && (st.Mode().IsRegular() || st.Mode()&os.ModeNamedPipe != 0)
+}
+
+// Clock is the time by the console's clock.
+func (c *Console) Clock() time.Time {
+	if c.Now == nil {
+		return time.Now()
+	}
+	return c.Now()
 }
 
 // readLine takes bytes up to a line end and no more, so that what follows is left for others.

@@ -45,16 +45,20 @@ func rowWriter(c *Console, p *pace, row reflect.Type) func(reflect.Value) error 
 			return err
 		}
 	}
-	cols := columnsOf(t)
+	cols := c.shown(columnsOf(t))
 	if !c.OutTTY {
 		return func(v reflect.Value) error { return writeTabs(c, p.w, cols, v) }
-	}
-	if c.Width < wideTerminal {
-		cols = slices.DeleteFunc(cols, func(col column) bool { return col.wide })
 	}
 	tab := &table{c: c, w: p.w, cols: cols}
 	p.show = tab.settle
 	return tab.add
+}
+
+// shown are the columns that have a place where the output goes.
+func (c *Console) shown(cols []column) []column {
+	return slices.DeleteFunc(cols, func(col column) bool {
+		return (col.wide && c.OutTTY && c.Width < wideTerminal) || (col.drawn && !c.OutTTY)
+	})
 }
 
 func writeTabs(c *Console, w io.Writer, cols []column, v reflect.Value) error {
@@ -191,6 +195,9 @@ func (t *table) line(cells []string, styles []Style) {
 // structs.
 func writeFields(c *Console, w io.Writer, t reflect.Type, v reflect.Value) {
 	cols := columnsOf(t)
+	if !c.OutTTY {
+		cols = c.shown(cols)
+	}
 	wide := 0
 	for _, col := range cols {
 		wide = max(wide, utf8.RuneCountInString(col.title))

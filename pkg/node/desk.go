@@ -60,10 +60,37 @@ func (d *desk) open(ctx context.Context, dir string) error {
 	if d.dir, err = filepath.Abs(dir); err != nil {
 		return err
 	}
+	if err := d.there(ctx); err != nil {
+		return err
+	}
 	if err := d.own(ctx); err != nil {
 		return err
 	}
 	d.orders, err = spool.OpenOrders(ctx, d.dir)
+	return err
+}
+
+// there refuses a place without a spool, so that a typing error does not begin a new one where no daemon will look.
+// Only mail may begin a spool, and only where the policy has its spool, or in an empty directory that somebody made for it.
+func (d *desk) there(ctx context.Context) error {
+	switch yes, err := spool.Exists(d.dir); {
+	case err != nil:
+		return fmt.Errorf("spool %s: %w", d.dir, err)
+	case yes:
+		return nil
+	case d.lean:
+		return fmt.Errorf("spool %s: %w", d.dir, spool.ErrNoSpool)
+	}
+	if files, err := os.ReadDir(d.dir); err == nil && len(files) == 0 {
+		return nil
+	}
+	if err := d.load(ctx); err != nil {
+		return err
+	}
+	own, err := filepath.Abs(spoolConfig(d.plan, d.options.Log).Dir)
+	if err == nil && own != d.dir {
+		return fmt.Errorf("spool %s: %w; %s has its own in %s, and only an empty directory becomes a new one", d.dir, spool.ErrNoSpool, d.plan.source, own)
+	}
 	return err
 }
 
