@@ -40,6 +40,7 @@ func (in *Intake) Accept(ctx context.Context, sub *message.Submission) ([]messag
 		sub: sub, conn: sub.Conn.Freeze(), now: in.Now(), together: max(portionBytes/(len(sub.Data)+1), 1),
 		ids: make([]message.ID, 0, len(groups)), kept: make([]*message.Message, 0, len(groups)),
 	}
+	t.until = t.now
 	t.lean = in.Lean != nil && in.Lean()
 	for rest := groups; len(rest) > 0; {
 		n := min(t.together, len(rest))
@@ -63,7 +64,8 @@ type taking struct {
 	sub      *message.Submission
 	conn     *message.Meta // what the connection's metadata were when it came
 	now      time.Time
-	together int // messages of a portion
+	until    time.Time // up to when the accounts of the messages speak
+	together int       // messages of a portion
 	lean     bool
 	ids      []message.ID
 	kept     []*message.Message // durable
@@ -78,6 +80,7 @@ func (in *Intake) portion(ctx context.Context, t *taking, groups [][]mail.Addres
 	if err := in.ask(ctx, t.sub, drafts); err != nil {
 		return err
 	}
+	asked := in.Now()
 	stored := len(t.kept)
 	kept := t.kept
 	for i := range drafts {
@@ -94,6 +97,7 @@ func (in *Intake) portion(ctx context.Context, t *taking, groups [][]mail.Addres
 	if err := in.store(ctx, t.sub, order, kept[stored:]); err != nil {
 		return err
 	}
+	t.charge(kept[stored:], asked, in.Now())
 	t.kept = kept
 	if t.large() {
 		for _, m := range kept[stored:] {

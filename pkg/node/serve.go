@@ -47,6 +47,7 @@ type server struct {
 	gate     *gate
 	abort    context.Context
 	rooms    *rooms
+	runs     *runLog
 
 	ports stage // listeners
 	flow  stage // orders and scheduled queues
@@ -116,6 +117,8 @@ func (n *server) run(drain context.Context) error {
 	if n.rooms, err = connect(n.plan, s, n.journal, n.registry, n.Log); err != nil {
 		return n.leave(errors.Join(err, s.Close()))
 	}
+	n.runs = began(cfg.Dir, n.Log)
+	n.tail.run("signs of life", n.runs.run, failed)
 	measure(n.registry, n.gate.memory, n.plan.policy.Contexts, s)
 	n.restore(s)
 	n.out.run("ready queues", n.rooms.ready.Run, failed)
@@ -169,6 +172,7 @@ func (n *server) leave(err error) error {
 	err = errors.Join(err, n.ports.end(), n.flow.end(), n.out.end())
 	if n.rooms != nil {
 		err = errors.Join(err, n.rooms.spool.Close())
+		n.runs.ended()
 	}
 	tail := n.tail.end()
 	if closed := n.journal.Close(); tail == nil { // Run and Close have the same to say
