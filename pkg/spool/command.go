@@ -3,6 +3,7 @@ package spool
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"kumo/pkg/message"
@@ -126,11 +127,12 @@ type Counts struct {
 	Unknown int          `json:"unknown,omitempty"`
 }
 
-// IsCommand reports the kinds of orders that act on messages.
-func IsCommand(kind string) bool {
-	switch kind {
-	case OrderRequeue, OrderBounce, OrderSuspend, OrderResume, OrderRebind, OrderHold, OrderRelease, OrderPurge, OrderUndo:
-		return true
+// commandKinds are the kinds of orders that act on messages.
+func commandKinds() []string {
+	return []string{
+		OrderRequeue, OrderBounce, OrderSuspend, OrderResume, OrderRebind, OrderHold, OrderRelease, OrderPurge, OrderUndo,
 	}
-	return false
 }
+
+// IsCommand reports the kinds of orders that act on messages.
+func IsCommand(kind string) bool { return slices.Contains(commandKinds(), kind) }

@@ -2,14 +2,11 @@ package spool
 
 import (
 	"context"
-	"crypto/rand"
 	"database/sql"
-	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"kumo/pkg/message"
@@ -72,10 +69,15 @@ func (o *Order) Inject() (Inject, error) {
 }
 
 // Orders is the table of orders, orders.db of a spool. Any process may open it, whether the spool has an owner or
-// not. What Append returned is durable.
+// not. What Append returned is durable. Its room on the disk is set aside, so that small orders can be left and
+// finished on a disk that has none.
 type Orders struct {
-	db *sql.DB
+	db      *sql.DB
+	writing chan struct{} // holds one token: this process writes one transaction at a time
 }
+
+// ordersVersion is the layout of orders.db. A later one is refused: what waits there must not be lost.
+const ordersVersion = 1
 
 const ordersSchema = `
 CREATE TABLE IF NOT EXISTS orders (
@@ -89,240 +91,127 @@ CREATE TABLE IF NOT EXISTS orders (
   state    TEXT NOT NULL DEFAULT 'waiting',
   finished INTEGER,
   ids      TEXT,
-  error    TEXT
+  error    TEXT,
+  counts   TEXT
 );
 CREATE INDEX IF NOT EXISTS orders_state ON orders(state, seq);
+CREATE INDEX IF NOT EXISTS orders_commands ON orders(seq) WHERE kind <> 'inject';
+CREATE TABLE IF NOT EXISTS room (b BLOB); -- empty: what was in it is free for orders
+PRAGMA user_version = 1;
 `
-
-// appendBatch is how many orders go into one transaction.
-const appendBatch = 100
 
 // OpenOrders opens the orders of the spool in dir, and makes the table if it is not there.
 func OpenOrders(ctx context.Context, dir string) (*Orders, error) {
-	db, err := openDB(ctx, filepath.Join(dir, ordersName), dbOptions{synchronous: "FULL"})
+	path := filepath.Join(dir, ordersName)
+	db, err := openDB(ctx, path, dbOptions{synchronous: "FULL", keepWAL: true})
 	if err != nil {
 		return nil, fmt.Errorf("orders: %w", err)
 	}
-	if _, err := db.ExecContext(ctx, ordersSchema); err != nil {
+	o := &Orders{db: db, writing: make(chan struct{}, 1)}
+	if err := o.prepare(ctx, path); err != nil {
 		_ = db.Close()
 		return nil, fmt.Errorf("orders: %w", err)
 	}
-	if err := addCounts(ctx, db); err != nil {
-		_ = db.Close()
-		return nil, fmt.Errorf("orders: %w", err)
+	return o, nil
+}
+
+// prepare makes the table, or brings that of an earlier version up to date, and sets room aside.
+func (o *Orders) prepare(ctx context.Context, path string) error {
+	var version int
+	if err := o.db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+		return err
 	}
-	return &Orders{db: db}, nil
+	if version > ordersVersion {
+		return fmt.Errorf("%s has format %d, this program knows %d: use the version of kumo that wrote it, or a later one",
+			path, version, ordersVersion)
+	}
+	if version < ordersVersion {
+		err := o.write(ctx, func(tx *sql.Tx) error {
+			if _, err := tx.ExecContext(ctx, ordersSchema); err != nil {
+				return err
+			}
+			return addCounts(ctx, tx)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	err := o.makeRoom(ctx, path)
+	if err != nil && sqliteCode(err) == 0 {
+		return err
+	}
+	return nil // a disk that is full already has none to set aside
 }
 
 // addCounts gives a table that an earlier version made its last column.
-func addCounts(ctx context.Context, db *sql.DB) error {
-	const has = "SELECT count(*) FROM pragma_table_info('orders') WHERE name = 'counts'"
+func addCounts(ctx context.Context, tx *sql.Tx) error {
 	var n int
-	if err := db.QueryRowContext(ctx, has).Scan(&n); err != nil || n > 0 {
-		return err
-	}
-	_, err := db.ExecContext(ctx, "ALTER TABLE orders ADD COLUMN counts TEXT")
-	if err != nil && db.QueryRowContext(ctx, has).Scan(&n) == nil && n > 0 {
-		return nil // another process was faster
+	err := tx.QueryRowContext(ctx, "SELECT count(*) FROM pragma_table_info('orders') WHERE name = 'counts'").Scan(&n)
+	if err == nil && n == 0 {
+		_, err = tx.ExecContext(ctx, "ALTER TABLE orders ADD COLUMN counts TEXT")
 	}
 	return err
+}
+
+// orderRoom is how many bytes the database and its WAL have for orders whatever the disk says.
+const orderRoom = 1 << 20
+
+// makeRoom gives the database free pages and its WAL blocks of the disk. SQLite writes over them and never gives them
+// back.
+func (o *Orders) makeRoom(ctx context.Context, path string) error {
+	var free, size int64
+	if err := o.db.QueryRowContext(ctx, "PRAGMA freelist_count").Scan(&free); err != nil {
+		return err
+	}
+	if err := o.db.QueryRowContext(ctx, "PRAGMA page_size").Scan(&size); err != nil {
+		return err
+	}
+	if st, err := os.Lstat(path + "-wal"); err == nil && st.Size() >= orderRoom && free*size >= orderRoom/2 {
+		return nil
+	}
+	for _, q := range []string{fmt.Sprintf("INSERT INTO room VALUES(zeroblob(%d))", orderRoom), "DELETE FROM room"} {
+		err := o.write(ctx, func(tx *sql.Tx) error {
+			_, err := tx.ExecContext(ctx, q)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Close gives the table back.
 func (o *Orders) Close() error { return o.db.Close() }
 
-// Append stores orders durably, 100 to a transaction, and returns their ids. After an error the ids are those of
-// the orders that were stored.
-func (o *Orders) Append(ctx context.Context, orders ...Order) ([]string, error) {
-	ids := make([]string, 0, len(orders))
-	for part := range slices.Chunk(orders, appendBatch) {
-		got, err := o.appendPart(ctx, part)
-		if err != nil {
-			return ids, fmt.Errorf("append orders: %w", err)
-		}
-		ids = append(ids, got...)
-	}
-	return ids, nil
-}
+// orderBusy is how long a write goes on to try while others write. They take turns, but not in the order in which they
+// came.
+const orderBusy = time.Minute
 
-func (o *Orders) appendPart(ctx context.Context, part []Order) ([]string, error) {
-	tx, err := o.db.BeginTx(ctx, nil)
-	if err != nil {
-		return nil, err
+// write runs f in a transaction that is a writer from its beginning: one that read first could fail at once.
+func (o *Orders) write(ctx context.Context, f func(*sql.Tx) error) error {
+	select {
+	case o.writing <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	defer func() { _ = tx.Rollback() }()
-	ids := make([]string, 0, len(part))
-	for _, r := range part {
-		if r.ID == "" {
-			r.ID = newOrderID()
-		}
-		if r.Created.IsZero() {
-			r.Created = time.Now()
-		}
-		_, err := tx.ExecContext(ctx, "INSERT INTO orders(id, kind, created, author, payload, data) VALUES(?,?,?,?,?,?)",
-			r.ID, r.Kind, r.Created.UnixNano(), r.Author, string(r.Payload), r.Data)
-		if err != nil {
-			return nil, err
-		}
-		ids = append(ids, r.ID)
-	}
-	return ids, tx.Commit()
-}
-
-func newOrderID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:])
-	return hex.EncodeToString(b[:])
-}
-
-// ErrNoOrder is an order that is not in the table.
-var ErrNoOrder = errors.New("no such order")
-
-// Get reads an order without its data.
-func (o *Orders) Get(ctx context.Context, id string) (Order, error) {
-	var r Order
-	var created int64
-	var finished sql.NullInt64
-	var payload, ids, fault, counts sql.NullString
-	err := o.db.QueryRowContext(ctx,
-		"SELECT seq, id, kind, created, author, payload, state, finished, ids, error, counts FROM orders WHERE id = ?", id,
-	).Scan(&r.seq, &r.ID, &r.Kind, &created, &r.Author, &payload, &r.State, &finished, &ids, &fault, &counts)
-	if errors.Is(err, sql.ErrNoRows) {
-		err = ErrNoOrder
-	}
-	if err != nil {
-		return Order{}, fmt.Errorf("order %s: %w", id, err)
-	}
-	r.Created, r.Finished, r.Error = fromNanos(created), fromNanos(finished.Int64), fault.String
-	if payload.String != "" {
-		r.Payload = json.RawMessage(payload.String)
-	}
-	if ids.String != "" {
-		err = json.Unmarshal([]byte(ids.String), &r.IDs)
-	}
-	if counts.String != "" {
-		err = errors.Join(err, json.Unmarshal([]byte(counts.String), &r.Counts))
-	}
-	return r, err
-}
-
-// Progress notes how far an order is, for those who wait for it.
-func (o *Orders) Progress(ctx context.Context, id string, c Counts) error {
-	b, err := json.Marshal(c)
-	if err != nil {
-		return err
-	}
-	_, err = o.db.ExecContext(ctx, "UPDATE orders SET counts = ? WHERE id = ? AND state = 'waiting'", string(b), id)
-	return err
-}
-
-// data reads the raw message of an order, or the ids that it names.
-func (o *Orders) data(ctx context.Context, id string) ([]byte, error) {
-	var b []byte
-	err := o.db.QueryRowContext(ctx, "SELECT data FROM orders WHERE id = ?", id).Scan(&b)
-	if err != nil {
-		return nil, fmt.Errorf("order %s: %w", id, err)
-	}
-	return b, nil
-}
-
-// Wait polls until all of the orders are finished, and returns them in the order of ids. Whether one failed is
-// told by its State and Error.
-func (o *Orders) Wait(ctx context.Context, ids ...string) ([]Order, error) {
-	out := make([]Order, 0, len(ids))
-	pause := 5 * time.Millisecond
-	for _, id := range ids {
-		for {
-			r, err := o.Get(ctx, id)
-			if err != nil {
-				return out, err
-			}
-			if r.State != OrderWaiting {
-				out = append(out, r)
-				break
-			}
-			select {
-			case <-ctx.Done():
-				return out, fmt.Errorf("wait for order %s: %w", id, ctx.Err())
-			case <-time.After(pause):
-			}
-			pause = min(pause*2, 50*time.Millisecond)
+	defer func() { <-o.writing }()
+	for began := time.Now(); ; {
+		err := o.try(ctx, f)
+		if !isBusy(err) || ctx.Err() != nil || time.Since(began) > orderBusy {
+			return err
 		}
 	}
-	return out, nil
 }
 
-// waiting lists orders that are not finished, oldest first, after seq.
-func (o *Orders) waiting(ctx context.Context, after int64, limit int) ([]Order, error) {
-	rows, err := o.db.QueryContext(ctx,
-		"SELECT seq, id, kind, created, author, payload FROM orders WHERE state = 'waiting' AND seq > ? ORDER BY seq LIMIT ?",
-		after, limit)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var out []Order
-	for rows.Next() {
-		r := Order{State: OrderWaiting}
-		var created int64
-		var payload string
-		if err := rows.Scan(&r.seq, &r.ID, &r.Kind, &created, &r.Author, &payload); err != nil {
-			return nil, err
-		}
-		r.Created, r.Payload = fromNanos(created), json.RawMessage(payload)
-		out = append(out, r)
-	}
-	return out, rows.Err()
-}
-
-// finish records what became of orders, in one transaction.
-func (o *Orders) finish(ctx context.Context, now time.Time, orders []Order, results []Result) error {
+func (o *Orders) try(ctx context.Context, f func(*sql.Tx) error) error {
 	tx, err := o.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }()
-	for i, r := range orders {
-		res := results[i]
-		if res.Later {
-			continue
-		}
-		state := OrderDone
-		if res.Error != "" {
-			state = OrderFailed
-		}
-		ids, err := json.Marshal(res.IDs)
-		if err != nil {
-			return err
-		}
-		counts := sql.NullString{Valid: res.Counts != nil}
-		if counts.Valid {
-			b, err := json.Marshal(res.Counts)
-			if err != nil {
-				return err
-			}
-			counts.String = string(b)
-		}
-		_, err = tx.ExecContext(ctx, `UPDATE orders SET state = ?, finished = ?, ids = ?, error = ?, counts = ?,
-			payload = CASE WHEN kind = 'inject' THEN NULL ELSE payload END, data = NULL WHERE seq = ? AND state = 'waiting'`,
-			state, now.UnixNano(), string(ids), res.Error, counts, r.seq)
-		if err != nil {
-			return err
-		}
+	if err := f(tx); err != nil {
+		return err
 	}
 	return tx.Commit()
-}
-
-// prune deletes finished orders that nobody will ask for any more: those that act on messages are kept longer.
-func (o *Orders) prune(ctx context.Context, now time.Time) error {
-	_, err := o.db.ExecContext(ctx, `DELETE FROM orders WHERE seq IN (SELECT seq FROM orders WHERE state <> 'waiting'
-		AND finished < CASE WHEN kind = 'inject' THEN ? ELSE ? END LIMIT 10000)`,
-		now.Add(-orderKeep).UnixNano(), now.Add(-commandKeep).UnixNano())
-	return err
-}
-
-// isDone reports whether the table knows order as finished. Errors count as no.
-func (o *Orders) isDone(order string) bool {
-	r, err := o.Get(context.Background(), order)
-	return err == nil && r.State == OrderDone
 }
