@@ -39,6 +39,8 @@ type Options struct {
 
 	// Owner is whoever made the Host; bindings get it back from State.Owner.
 	Owner any
+	// Epoch counts configurations, for what counts until the next one; nil when it never changes.
+	Epoch func() uint64
 	// Caches measure and size what all States share; nil for caches that nobody looks at.
 	Caches *cache.Set
 	// Library is searched by require after package.path: modules that ship in the binary.
@@ -66,6 +68,9 @@ type Host struct {
 	maxUses atomic.Int64
 	pool    pool
 	globs   *cache.Cache[string, []string] // of kumo.fs.glob
+
+	memosMu sync.Mutex
+	memos   map[string]*memo // by name
 }
 
 // New compiles the policy and runs its top level once, under ctx. Errors are *SyntaxError, *Error or of the file.

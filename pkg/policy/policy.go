@@ -64,7 +64,7 @@ func Load(ctx context.Context, opt Options) (*Policy, error) {
 	host, err := luahost.New(ctx, luahost.Options{
 		Path: opt.Path, Source: opt.Source, Name: opt.Name,
 		Modules: Modules(), Types: Types(), Events: Events(),
-		Owner: p, Library: opt.Library,
+		Owner: p, Library: opt.Library, Epoch: p.Epoch,
 		Log: opt.Log, Print: opt.Print, Now: opt.Now, Timeout: opt.Timeout,
 	})
 	if err != nil {
