@@ -47,11 +47,11 @@ type PerRecord struct {
 // AnyType is the key of per_record that stands for every type without a key of its own.
 const AnyType = "Any"
 
-// Types lists every record type that there is, in the order of KumoMTA's manual.
+// Types lists every record type that there is, in the order of KumoMTA's manual; ours come last.
 func Types() []Type {
 	return []Type{
 		Reception, Delivery, Bounce, TransientFailure, Expiration, AdminBounce, OOB, Feedback, Rejection,
-		AdminRebind, DeferredInjectionRebind, Delayed, XferOut, XferIn,
+		AdminRebind, DeferredInjectionRebind, Delayed, XferOut, XferIn, AdminUndo,
 	}
 }
 

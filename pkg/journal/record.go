@@ -27,6 +27,9 @@ const (
 	Delayed                 Type = "Delayed"                 // put off without an attempt
 	XferOut                 Type = "XferOut"                 // handed to another node
 	XferIn                  Type = "XferIn"                  // taken over from another node
+
+	// AdminUndo is a type of ours: an AdminBounce was taken back by an operator, and the message waits again.
+	AdminUndo Type = "AdminUndo"
 )
 
 // Record is one fact. The journal encodes it before Record returns and keeps nothing of it, so that the caller may

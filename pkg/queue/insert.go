@@ -29,6 +29,10 @@ func (s *Queues) Insert(ctx context.Context, m *message.Message, why message.Rea
 	q := s.queue(m.Queue, mono)
 	q.live.Add(1)
 	arrived(m, now)
+	if q.bounced(mono) != nil { // a worker does it, many at a time
+		s.putBack(q, m, mono)
+		return
+	}
 	c, err := q.config(ctx, mono)
 	if err != nil {
 		s.log.Error("message waits for its queue's configuration", "queue", q.name, "error", err)
@@ -101,6 +105,7 @@ func (s *Queues) promote(ctx context.Context, q *Scheduled, c *settings, m *mess
 		s.delay(ctx, q, m, now, wait, message.MessageRateThrottle, throttledReply(q.name, wait), c.from.rate)
 		return
 	}
+	q.use(plan.Key)
 	if !s.feed.Offer(plan, m) {
 		wait := time.Duration(s.random() * float64(overflow))
 		s.delay(ctx, q, m, now, wait, message.ReadyQueueWasFull, fullReply(plan.Key, wait), plan.Origins.MaxReady)

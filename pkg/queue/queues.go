@@ -66,6 +66,7 @@ type Queues struct {
 	spare    sync.Pool    // of *journal.Record: the recorder keeps nothing of what it is given
 	hands    sync.Pool    // of *hand
 	holding  atomic.Int64 // arrivals that are held in memory
+	orders   *Orders      // nil when nobody gives any
 	reaped   int64        // when idle queues were looked for; of Run
 }
 
@@ -180,8 +181,16 @@ func (s *Queues) each(f func(*Scheduled)) {
 	}
 }
 
-// wait puts the entry of a message that waits again into the queue of that name.
+// wait schedules a message that was in somebody's hands, once it has obeyed the orders that waited for it.
 func (s *Queues) wait(q *Scheduled, e entry) {
+	if s.orders != nil {
+		s.orders.claimed(e.id)
+	}
+	s.push(q, e)
+}
+
+// push puts the entry of a message that waits into the queue of that name.
+func (s *Queues) push(q *Scheduled, e entry) {
 	for !q.push(e) {
 		q = s.queue(q.name, s.since(s.clock.Now()))
 	}

@@ -24,8 +24,10 @@ type Scheduled struct {
 	used    atomic.Int64
 	openAt  atomic.Int64 // when the message rate throttle lets the next message pass
 	pause   atomic.Pointer[Suspension]
-	warm    atomic.Bool // the last plan was had: Insert need not fear to wait for DNS
-	backlog atomic.Bool // messages were due and had to be left
+	force   atomic.Pointer[inForce] // the rules of orders about this queue
+	way     atomic.Pointer[string]  // the ready queue that was used last
+	warm    atomic.Bool             // the last plan was had: Insert need not fear to wait for DNS
+	backlog atomic.Bool             // messages were due and had to be left
 
 	live       atomic.Int64 // messages of this queue, wherever they are
 	rateDelays atomic.Int64
@@ -40,6 +42,7 @@ type Scheduled struct {
 	hold     int64              // no worker is wanted before
 	served   int64              // when the last worker was done: queues with much to do take turns
 	griped   int64              // when a message that cannot be loaded was last spoken of
+	ways     []string           // the ready queues that were used, the latest last
 	blocked  string             // ready queue without room that the due messages wait for
 	restored bool               // entries came from the spool and their times were not checked yet
 	dead     bool               // reaped: look the name up again
@@ -148,12 +151,7 @@ func (q *Scheduled) push(e entry) bool {
 	if q.dead {
 		return false
 	}
-	if e, ok := q.current(e); ok {
-		q.heap.push(e)
-		q.rearm()
-	} else {
-		q.live.Add(-1)
-	}
+	q.add(e)
 	return true
 }
 

@@ -47,11 +47,14 @@ func (s *Queues) Resume(name string) bool {
 // suspension is the suspension in force, nil when there is none.
 func (q *Scheduled) suspension(now int64) *Suspension {
 	p := q.pause.Load()
-	if p == nil || p.until > now {
-		return p
+	if p != nil && p.until <= now {
+		q.pause.CompareAndSwap(p, nil)
+		p = nil
 	}
-	q.pause.CompareAndSwap(p, nil)
-	return nil
+	if by := q.ruledOut(now); by != nil && (p == nil || by.until > p.until) {
+		return by
+	}
+	return p
 }
 
 // suspended turns a message away from a suspended queue.

@@ -38,6 +38,12 @@ func (s *Queues) work(ctx context.Context, q *Scheduled) {
 	if h.n > 0 {
 		q.unstall(s.since(now))
 	}
+	if order := q.bounced(s.since(now)); order != nil {
+		q.dropArrivals(arrivals)
+		s.bounceHand(ctx, q, order, h)
+		q.finish(s.since(s.clock.Now()))
+		return
+	}
 	asked := s.since(now)
 	c, err := q.config(ctx, asked)
 	if err != nil {
@@ -177,6 +183,7 @@ func (s *Queues) promoteOne(ctx context.Context, q *Scheduled, c *settings, h *h
 		q.holdUntil(now + int64(wait))
 		return false
 	}
+	q.use(plan.Key)
 	if m := s.load(q, h, i, now); m != nil && !s.feed.Offer(plan, m) {
 		q.stall(now, message.WaitMaxReady, plan.Origins.MaxReady)
 		s.putBack(q, m, h.entries[i].due)
