@@ -58,6 +58,7 @@ const anything = "kumotest"
 var doors = map[string]string{
 	"github.com/spf13/cobra":              "cmd/kumo scripts/...",
 	"github.com/spf13/pflag":              "cmd/kumo scripts/...",
+	"charm.land/bubbletea":                "cmd/kumo/top",
 	"github.com/charmbracelet":            "cmd/kumo/top",
 	"github.com/mattn/go-isatty":          "pkg/cli",
 	"github.com/emersion/go-smtp":         "cmd/kumo pkg/kumotest",

@@ -59,6 +59,7 @@ var related = map[string][]string{
 	"kumo-spool-stats":   {"kumo-spool(5)"},
 	"kumo-route-test":    {"kumo-egress-path(5)", "kumo-egress-pool(5)", "kumo-egress-source(5)", "kumo-queue-config(5)", "kumo-events(7)"},
 	"kumo-log-tail":      {"kumo-local-logs(5)"},
+	"kumo-top":           {"kumo-queue-config(5)", "kumo-spool(5)"},
 }
 
 // verbs are the commands that have a page: all of the tree but cobra's own help.

@@ -78,6 +78,7 @@ Exit codes: 0 done; 1 failed; 2 usage; 3 partly done; 4 lint errors; 10 no spool
 		newInject(c),
 		newQueue(c),
 		newSpool(c),
+		newTop(c),
 		newRouteTest(c),
 		newLog(c),
 		newMan(c),

@@ -24,6 +24,7 @@ type Reader struct {
 	segs  *segments
 	names names
 	held  bool
+	late  bool      // the log's end was replayed: what happens from now on is not seen
 	db    *sql.DB   // nil when the index cannot be used
 	conn  *sql.Conn // one, so that what is temporary can be found
 
@@ -74,6 +75,7 @@ func (r *Reader) open(ctx context.Context) error {
 	seg, off, run := r.openIndex(ctx)
 	_, owner := lockOwner(OS{}, filepath.Join(r.dir, lockName))
 	if r.db == nil || !r.held || run != owner { // nobody keeps the index up to date, or not yet
+		r.late = true
 		if err := r.replay(ctx, seg, off); err != nil {
 			return err
 		}
@@ -233,6 +235,10 @@ func (r *Reader) hide(ctx context.Context) error {
 
 // Held reports whether a process owned the spool when the reader was opened.
 func (r *Reader) Held() bool { return r.held }
+
+// Live reports that the reader follows what the owner of the spool does. Otherwise it goes on to say what there was
+// when it was opened.
+func (r *Reader) Live() bool { return !r.late }
 
 // Close ends reading.
 func (r *Reader) Close() error {
