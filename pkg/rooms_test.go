@@ -69,6 +69,7 @@ var doors = map[string]string{
 	"github.com/prometheus/client_golang": "pkg/metric",
 	"github.com/prometheus/client_model":  "pkg/metric",
 	"github.com/klauspost/compress":       "pkg/journal",
+	"github.com/nikolalohinski/gonja/v2":  "pkg/journal/internal/jinja",
 	"github.com/google/uuid":              "pkg/journal pkg/listener pkg/delivery pkg/intake pkg/luahost",
 	"github.com/goccy/go-yaml":            "pkg/luahost",
 	"github.com/pelletier/go-toml":        "pkg/luahost pkg/shaping pkg/journal",

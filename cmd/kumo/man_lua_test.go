@@ -206,6 +206,16 @@ func eventExample(event string) string {
 
 // moreExamples are those of events that no function's example handles.
 var moreExamples = map[string]string{
+	"<configure_local_logs.filter_event>": `kumo.on('init', function()
+  kumo.configure_local_logs {
+    log_dir = '/var/log/kumomta/smtp',
+    filter_event = 'came_by_smtp',
+  }
+end)
+
+kumo.on('came_by_smtp', function(msg)
+  return msg:get_meta 'reception_protocol' == 'ESMTP'
+end)`,
 	"main": `kumo.on('main', function(...)
   print('called with', ...)
 end)`,

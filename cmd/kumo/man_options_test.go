@@ -164,7 +164,12 @@ are named after the UTC time at which they were begun and compressed with zstd. 
 at any moment; it is at most one second behind. A finished segment is made read-only, and is nobody's but the reader's:
 kumo never deletes one.
 
-The function may be called several times for several directories.`,
+The function may be called several times for several directories. Types that have a template are no JSON any more:
+kumo log, kumo why and the audit pass them over.
+
+Templates are written in the language of MiniJinja, with its filters dateformat, datetimeformat, timeformat, pluralize and
+filesizeformat and its functions now, range, cycler and joiner. They read no files: there is no include, import or
+extends. A template is tried at the start, so that a mistake is heard of then, with its line.`,
 			example: `kumo.on('init', function()
   kumo.configure_local_logs {
     log_dir = '/var/log/kumomta',
@@ -174,6 +179,11 @@ The function may be called several times for several directories.`,
     per_record = {
       Bounce = { suffix = '_bounce' },
       Rejection = { enable = false },
+      Delivery = {
+        suffix = '.csv',
+        segment_header = 'time,id,recipient,code',
+        template = '{{ event_time }},{{ id }},{{ recipient }},{{ response.code }}',
+      },
     },
   }
 end)`,

@@ -137,7 +137,7 @@ func (h *head) message() message.ID {
 // kind is the type of the record.
 func (h *head) kind() Type {
 	name := h.typ[1 : len(h.typ)-1]
-	for _, t := range Types() {
+	for _, t := range types {
 		if string(t) == string(name) {
 			return t
 		}

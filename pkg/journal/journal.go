@@ -9,14 +9,23 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"kumo/pkg/message"
 )
 
 // Config is what a Journal is made of.
 type Config struct {
 	Files  []FileOptions    // one logger each; none: records go nowhere
 	NodeID string           // nodeid of every record, from NodeID
+	Filter Filter           // asked by loggers with a filter_event; nil: they write everything
 	Now    func() time.Time // names and ages of segments; nil means time.Now
 	Log    *slog.Logger     // diagnostics; nil means none
+}
+
+// Filter decides what loggers with a filter_event write.
+type Filter interface {
+	// Wants fires event with m: false says that the logger does not write the record. After an error it does.
+	Wants(event string, m *message.Message) (bool, error)
 }
 
 // Journal takes records and has them written by its loggers. Safe for concurrent use.
@@ -41,7 +50,7 @@ func Open(cfg Config) (*Journal, error) {
 	j := &Journal{nodeID: cfg.NodeID, now: cfg.Now, stop: make(chan struct{})}
 	j.scratch.New = func() any { return new([]byte) }
 	for _, o := range cfg.Files {
-		l, err := newLogger(o, cfg.Now, cfg.Log)
+		l, err := newLogger(o, cfg)
 		if err != nil {
 			return nil, fmt.Errorf("open log %s: %w", o.LogDir, err)
 		}
@@ -93,8 +102,8 @@ func (j *Journal) Record(r *Record) {
 	buf := j.scratch.Get().(*[]byte)
 	line := (*buf)[:0]
 	for _, l := range j.loggers {
-		s := l.byType[r.Type]
-		if s == nil {
+		d := &l.dests[typeIndex(r.Type)]
+		if d.stream == nil || l.filter != nil && !l.wants(r) {
 			continue
 		}
 		if len(line) == 0 {
@@ -102,7 +111,11 @@ func (j *Journal) Record(r *Record) {
 		}
 		head := len(line)
 		line = appendTail(line, r, l.meta, l.headers)
-		l.add(s, line)
+		if d.template == nil {
+			l.add(d.stream, line)
+		} else if text := l.render(d.template, line); len(text) > 0 {
+			l.add(d.stream, text)
+		}
 		line = line[:head]
 	}
 	if cap(line) <= 2*maxString {

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/zstd"
+
+	"kumo/pkg/journal/internal/jinja"
 )
 
 const (
@@ -33,8 +35,9 @@ type logger struct {
 	o       FileOptions
 	meta    names
 	headers names
-	byType  map[Type]*stream
+	dests   [maxTypes]dest // by typeIndex
 	streams []*stream
+	filter  Filter // nil when there is no filter_event
 	now     func() time.Time
 	log     *slog.Logger
 
@@ -56,9 +59,16 @@ type logger struct {
 	weight  atomic.Int64          // their bytes
 	broken  atomic.Pointer[error] // why the last write failed; nil when it did not
 	noSpace atomic.Pointer[error]
+	said    atomic.Pointer[string] // the last trouble with a template or a filter
 }
 
-func newLogger(o FileOptions, now func() time.Time, log *slog.Logger) (*logger, error) {
+// dest is where the records of one type go; no stream: nowhere.
+type dest struct {
+	stream   *stream
+	template *jinja.Template // nil: as JSON
+}
+
+func newLogger(o FileOptions, cfg Config) (*logger, error) {
 	o.setDefaults()
 	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true),
 		zstd.WithWindowSize(pieceSize), zstd.WithEncoderLevel(levelOf(o.CompressionLevel)))
@@ -66,12 +76,17 @@ func newLogger(o FileOptions, now func() time.Time, log *slog.Logger) (*logger, 
 		return nil, err
 	}
 	l := &logger{
-		o: o, meta: parseNames(o.Meta), headers: parseNames(o.Headers), byType: map[Type]*stream{},
-		now: now, log: log, wake: make(chan struct{}, 1), enc: enc,
+		o: o, meta: parseNames(o.Meta), headers: parseNames(o.Headers),
+		now: cfg.Now, log: cfg.Log, wake: make(chan struct{}, 1), enc: enc,
+	}
+	if o.FilterEvent != "" {
+		l.filter = cfg.Filter
 	}
 	l.room.L = &l.mu
-	for _, t := range Types() {
-		l.addType(t)
+	for i, t := range Types() {
+		if err := l.addType(t, &l.dests[i]); err != nil {
+			return nil, err
+		}
 	}
 	return l, nil
 }
@@ -94,13 +109,19 @@ func (o *FileOptions) setDefaults() {
 }
 
 // addType finds or makes the stream that records of type t go to; none if they are not wanted.
-func (l *logger) addType(t Type) {
+func (l *logger) addType(t Type, d *dest) error {
 	p, ok := l.o.PerRecord[string(t)]
 	if !ok {
 		p, ok = l.o.PerRecord[AnyType]
 	}
 	if ok && !p.Enable {
-		return
+		return nil
+	}
+	if p.Template != "" {
+		var err error
+		if d.template, err = compile(p.Template); err != nil {
+			return fmt.Errorf("per_record.%s.template: %w", t, err)
+		}
 	}
 	dir := l.o.LogDir
 	if p.LogDir != "" {
@@ -108,13 +129,18 @@ func (l *logger) addType(t Type) {
 	}
 	for _, s := range l.streams {
 		if s.dir == dir && s.suffix == p.Suffix {
-			l.byType[t] = s
-			return
+			d.stream = s
+			break
 		}
 	}
-	s := &stream{dir: dir, suffix: p.Suffix}
-	l.streams = append(l.streams, s)
-	l.byType[t] = s
+	if d.stream == nil {
+		d.stream = &stream{dir: dir, suffix: p.Suffix}
+		l.streams = append(l.streams, d.stream)
+	}
+	if len(d.stream.header) == 0 && p.SegmentHeader != "" {
+		d.stream.header = endLine([]byte(p.SegmentHeader))
+	}
+	return nil
 }
 
 // add takes one line. It waits while as many records wait as back_pressure allows.

@@ -30,6 +30,9 @@ type FileOptions struct {
 	MinFreeInodes Floor `opt:"min_free_inodes,default=10%"`
 	// Records that may wait for the disk before those who write them have to wait too.
 	BackPressure int `opt:"back_pressure,default=128000,min=1"`
+	// An event of the policy, event(message) -> boolean, that decides for each record about a message whether this
+	// logger writes it. Where it fails the record is written.
+	FilterEvent string `opt:"filter_event"`
 	// Settings for single record types, by type; "Any" stands for the types that are not named.
 	PerRecord map[string]PerRecord `opt:"per_record,merge=map"`
 }
@@ -42,20 +45,20 @@ type PerRecord struct {
 	Suffix string `opt:"suffix"`
 	// Directory of the segments of this type; the logger's own when empty.
 	LogDir string `opt:"log_dir"`
+	// Text at the start of each segment, a header of CSV for example; a line end is added if it has none. Of types
+	// that share segments the first one that has a header gives it.
+	SegmentHeader string `opt:"segment_header"`
+	// What is written in place of the JSON record: a MiniJinja template over its fields, with log_record for the
+	// whole and the names of headers in lower case. A line end is added; where it makes nothing, nothing is written.
+	// Where it fails the JSON record is.
+	Template string `opt:"template"`
 }
 
 // AnyType is the key of per_record that stands for every type without a key of its own.
 const AnyType = "Any"
 
-// Types lists every record type that there is, in the order of KumoMTA's manual; ours come last.
-func Types() []Type {
-	return []Type{
-		Reception, Delivery, Bounce, TransientFailure, Expiration, AdminBounce, OOB, Feedback, Rejection,
-		AdminRebind, DeferredInjectionRebind, Delayed, XferOut, XferIn, AdminUndo,
-	}
-}
-
-// Check refuses what cannot work: no directory, an unknown record type, and a suffix that leaves the directory.
+// Check refuses what cannot work: no directory, an unknown record type, a suffix that leaves the directory, and a
+// template with a mistake.
 func (o *FileOptions) Check() error {
 	if o.LogDir == "" {
 		return errors.New("log_dir is empty: name a directory")
@@ -67,15 +70,26 @@ func (o *FileOptions) Check() error {
 		if strings.ContainsAny(p.Suffix, "/\x00") {
 			return fmt.Errorf("per_record.%s.suffix: %q must not hold a slash or NUL", name, p.Suffix)
 		}
+		if len(p.SegmentHeader) > maxHeader {
+			return fmt.Errorf("per_record.%s.segment_header: %d bytes are more than %d", name, len(p.SegmentHeader), maxHeader)
+		}
+		if p.Template != "" {
+			if _, err := compile(p.Template); err != nil {
+				return fmt.Errorf("per_record.%s.template: %w", name, err)
+			}
+		}
 	}
 	return nil
 }
 
-func known(t Type) bool { return slices.Contains(Types(), t) }
+// maxHeader bounds segment_header: with it the first frame of a segment must not become too large.
+const maxHeader = 64 << 10
+
+func known(t Type) bool { return slices.Contains(types, t) }
 
 func typeList() string {
 	var names []string
-	for _, t := range Types() {
+	for _, t := range types {
 		names = append(names, string(t))
 	}
 	return strings.Join(names, ", ")

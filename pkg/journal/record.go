@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"slices"
 	"time"
 
 	"kumo/pkg/mail"
@@ -31,6 +32,38 @@ const (
 	// AdminUndo is a type of ours: an AdminBounce was taken back by an operator, and the message waits again.
 	AdminUndo Type = "AdminUndo"
 )
+
+// typeIndex is the place of t in Types; maxTypes-1, which no type has, when it is not there.
+func typeIndex(t Type) int {
+	switch t {
+	case Reception:
+		return 0
+	case Delivery:
+		return 1
+	case Bounce:
+		return 2
+	case TransientFailure:
+		return 3
+	}
+	for i, known := range types {
+		if t == known {
+			return i
+		}
+	}
+	return maxTypes - 1
+}
+
+// maxTypes is more than there are types.
+const maxTypes = 32
+
+// types are all of them, in the order of KumoMTA's manual; ours come last.
+var types = []Type{
+	Reception, Delivery, Bounce, TransientFailure, Expiration, AdminBounce, OOB, Feedback, Rejection,
+	AdminRebind, DeferredInjectionRebind, Delayed, XferOut, XferIn, AdminUndo,
+}
+
+// Types lists every record type that there is, in the order of KumoMTA's manual; ours come last.
+func Types() []Type { return slices.Clone(types) }
 
 // Record is one fact. The journal encodes it before Record returns and keeps nothing of it, so that the caller may
 // go on using the message. Msg may be nil (Rejection): then Sender, Recipients, Meta say what is known.

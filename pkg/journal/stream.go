@@ -17,12 +17,14 @@ const pieceSize = 256 << 10
 // rest to whoever holds the logger's write lock.
 type stream struct {
 	dir, suffix string
+	header      []byte // at the start of each segment
 
 	pending []byte // lines that were recorded
 
 	spare []byte // the other buffer
 	todo  []byte // lines that were taken and are not written yet; a part of spare
 	frame []byte // scratch for compression
+	text  []byte // scratch for a piece with the header before it
 	seg   *segment
 	last  time.Time // name of the newest segment
 }
@@ -37,8 +39,13 @@ func (s *stream) writeTodo(enc *zstd.Encoder, o *FileOptions, now time.Time, don
 			return err
 		}
 		piece := cut(s.todo, min(pieceSize, o.MaxFileSize.Bytes()-s.seg.raw))
-		s.frame = enc.EncodeAll(piece, s.frame[:0])
-		switch err := s.seg.append(s.frame, len(piece)); {
+		text := piece
+		if s.seg.raw == 0 && len(s.header) > 0 {
+			s.text = append(append(s.text[:0], s.header...), piece...)
+			text = s.text
+		}
+		s.frame = enc.EncodeAll(text, s.frame[:0])
+		switch err := s.seg.append(s.frame, len(text)); {
 		case errors.Is(err, errGone):
 			// It is nobody's segment now. What it held is with whoever took it; the piece goes into a new one.
 			_ = s.seg.f.Close()

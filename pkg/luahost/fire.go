@@ -84,6 +84,14 @@ func (s *State) FireNamed(event string, args ...lua.LValue) (lua.LValue, int, er
 	return s.call(event, have[0].fn, args)
 }
 
+// Handles reports whether the policy handles an event, one of those that it names itself included.
+func (s *State) Handles(event string) bool {
+	if id, ok := s.host.byName[event]; ok {
+		return len(s.handlers[id]) > 0
+	}
+	return len(s.named[event]) > 0
+}
+
 // EventName is the name of the event with this id.
 func (s *State) EventName(id EventID) string { return s.host.EventName(id) }
 

@@ -65,7 +65,7 @@ func openJournal(p *plan, log *slog.Logger) (*journal.Journal, error) {
 	if err != nil {
 		return nil, fmt.Errorf("node id: %w", err)
 	}
-	cfg := journal.Config{NodeID: id, Log: log}
+	cfg := journal.Config{NodeID: id, Filter: p.policy, Log: log}
 	for _, l := range p.setup.Logs {
 		cfg.Files = append(cfg.Files, l.Value)
 	}

@@ -33,7 +33,14 @@ func Events() []luahost.Event {
 		{Name: "get_egress_source", Args: "(source_name)", Returns: "kumo.make_egress_source{…}", Doc: "The source that a pool names."},
 		{Name: "get_egress_path_config", Args: "(routing_domain, egress_source, site_name)", Returns: "kumo.make_egress_path{…}, or nil for the defaults", Doc: "How to talk to a site from a source."},
 	}
-	return append(fired, laterEvents()...)
+	return append(append(fired, laterEvents()...), namedEvents()...)
+}
+
+// namedEvents are those to which options give a name.
+func namedEvents() []luahost.Event {
+	return []luahost.Event{
+		{Name: "<configure_local_logs.filter_event>", Args: "(message)", Returns: "boolean", Doc: "Whether the logger that names the event writes a record about this message. Where it fails or is missing the record is written."},
+	}
 }
 
 // laterEvents are KumoMTA's events that nothing fires yet.

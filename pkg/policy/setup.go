@@ -71,7 +71,23 @@ func (p *Policy) start(s *luahost.State) (Setup, error) {
 	if err := scope.setup.check(); err != nil {
 		return Setup{}, err
 	}
+	if err := checkFilters(s, scope.setup.Logs); err != nil {
+		return Setup{}, err
+	}
 	return *scope.setup, nil
+}
+
+// checkFilters refuses logs whose filter_event nobody handles: a misspelt one would let everything through.
+func checkFilters(s *luahost.State, logs []option.Resolved[journal.FileOptions]) error {
+	for _, l := range logs {
+		event := l.Value.FilterEvent
+		if event == "" || s.Handles(event) {
+			continue
+		}
+		e, _ := l.Trace.Find("filter_event")
+		return fmt.Errorf("%s: configure_local_logs: filter_event: nobody handles the event %q: add kumo.on('%s', function(msg) … end)", e.Origin.At, event, event)
+	}
+	return nil
 }
 
 // ErrInvalid is the error of Validate when a handler called kumo.validation_failed.
