@@ -230,13 +230,16 @@ func undo(ctx context.Context, c *cli.Console, f *massFlags, id string) error {
 	return run.give()
 }
 
+// maxOrders is how many orders are listed at most.
+const maxOrders = 10_000
+
 // orderRows lists the orders of a spool, the newest first.
 func orderRows(ctx context.Context, f *spoolFlags, verb string) ([]orderRow, error) {
 	dir, err := node.SpoolDir(ctx, f.spool, node.Options{Policy: f.policy, Version: version})
 	if err != nil {
 		return nil, spoolError(verb, err)
 	}
-	orders, err := spool.ListOrders(ctx, dir)
+	orders, err := spool.ListOrders(ctx, dir, spool.OrderFilter{Limit: maxOrders})
 	if err != nil {
 		return nil, spoolError(verb, err)
 	}

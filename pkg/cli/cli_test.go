@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -356,6 +358,95 @@ func TestConfirm(t *testing.T) {
 	c, _, _ := console(Text, false)
 	if _, err := c.Confirm("really?", "--yes"); CodeOf(err) != CodeUsage {
 		t.Errorf("without a terminal: %v, want a usage error", err)
+	}
+}
+
+// TestConfirmAsksTheTerminalBehindAPipe: ids may come by stdin while a person sits in front of it.
+func TestConfirmAsksTheTerminalBehindAPipe(t *testing.T) {
+	c, _, errs := console(Text, true)
+	c.InTTY = false
+	c.In = strings.NewReader("y\n")
+	if c.CanAsk() {
+		t.Error("without a terminal to open somebody can be asked")
+	}
+	c.Terminal = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("yes\n")), nil }
+	if yes, err := c.Confirm("really?", "--yes"); !yes || err != nil || !c.CanAsk() {
+		t.Errorf("got %v, %v", yes, err)
+	}
+	if !strings.Contains(errs.String(), "really? [y/N]") {
+		t.Errorf("asked %q", errs)
+	}
+	if rest, _ := io.ReadAll(c.In); string(rest) != "y\n" {
+		t.Errorf("stdin was read: %q is left", rest)
+	}
+	c.Terminal = func() (io.ReadCloser, error) { return nil, errors.New("none") }
+	if c.CanAsk() {
+		t.Error("a terminal that cannot be opened can be asked")
+	}
+	c.ErrTTY = false
+	c.InTTY = true
+	if c.CanAsk() {
+		t.Error("somebody who cannot see the question can be asked")
+	}
+}
+
+func TestPiped(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	file, err := os.Create(t.TempDir() + "/file")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	for _, tt := range []struct {
+		name string
+		in   io.Reader
+		tty  bool
+		want bool
+	}{
+		{"pipe", r, false, true},
+		{"file", file, false, true},
+		{"/dev/null", null, false, false},
+		{"terminal", r, true, false},
+		{"memory", strings.NewReader(""), false, true},
+	} {
+		c, _, _ := console(Text, tt.tty)
+		c.In = tt.in
+		if got := c.Piped(); got != tt.want {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestDrawnColumnsAreForTerminals(t *testing.T) {
+	type drawn struct {
+		ID  string `json:"id" col:"ID"`
+		Bar string `json:"-" col:"BAR,terminal"`
+	}
+	rows := []drawn{{"a", "###"}}
+	for format, want := range map[Format][2]string{
+		Text:  {"a\n", "ID  BAR\na   ###\n"},
+		JSONL: {"{\"id\":\"a\"}\n", "{\"id\":\"a\"}\n"},
+	} {
+		for i, tty := range []bool{false, true} {
+			c, out, _ := console(format, tty)
+			if err := c.Print(rows); err != nil || out.String() != want[i] {
+				t.Errorf("%s, terminal %v: got %q (%v), want %q", format, tty, out, err, want[i])
+			}
+		}
+	}
+	c, out, _ := console(Text, false)
+	if err := c.Print(rows[0]); err != nil || out.String() != "ID\ta\n" {
+		t.Errorf("one row: got %q (%v)", out, err)
 	}
 }
 
