@@ -43,6 +43,13 @@ func kinds() []kind {
 		{name: "truncate", about: "a segment loses its end", run: (*point).truncating},
 		{name: "lose-segment", about: "a segment is gone", run: (*point).losing},
 		{name: "cut-recovery", about: "the power goes while the spool is being recovered, again and again", run: (*point).recovering},
+		{name: "index-lost", about: "files of index.db are gone", run: func(p *point) { p.indexing(loseFiles, false) }},
+		{name: "index-damaged", about: "files of index.db are damaged", run: func(p *point) { p.indexing(damageFiles, true) }},
+		{name: "index-old", about: "files of index.db are those of an earlier moment", run: func(p *point) { p.indexing(ageFiles, false) }},
+		{name: "orders-lost", about: "files of orders.db are gone", run: func(p *point) { p.asking(loseFiles) }},
+		{name: "orders-damaged", about: "files of orders.db are damaged", run: func(p *point) { p.asking(damageFiles) }},
+		{name: "orders-old", about: "files of orders.db are those of an earlier moment", run: func(p *point) { p.asking(ageFiles) }},
+		{name: "cut-inject", about: "the power goes while orders of other processes are carried out", run: func(p *point) { p.asking(nil) }},
 		{name: "cut-order", about: "the power goes while an order is carried out", run: (*point).ordering},
 	}
 }

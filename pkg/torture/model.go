@@ -73,6 +73,7 @@ type group struct {
 	told  bool // Accept answered, or said that it was done before
 	maybe bool // Accept failed and the power was off
 	gone  bool // the log was told to forget it
+	left  bool // it waits in orders.db for whoever carries it out, who makes the log forget it
 	ids   []message.ID
 }
 

@@ -43,6 +43,8 @@ type point struct {
 	astray   []*letter
 	widely   bool // the damage may cost many messages
 	silent   bool // and nothing can report it: the first or last segment is gone
+	// orders.db was broken: orders can be lost or, restored from a backup, carried out again.
+	forgetful bool
 }
 
 // counts are for the report.
@@ -183,11 +185,15 @@ func (p *point) cut(keep int) {
 // bury ends the process that has the old disk, and goes on with the new one.
 func (p *point) bury(after *crashfs.FS) {
 	p.disk.CutNow()
+	files := p.snapshot()
 	if p.s != nil {
 		_ = p.s.Close()
 		p.s = nil
 	}
 	synctest.Wait()
+	if p.dir != "" {
+		p.restore(files, "")
+	}
 	p.disk = after
 	p.slow()
 }

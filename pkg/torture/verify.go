@@ -194,6 +194,10 @@ func (p *point) checkOrders() {
 	for _, name := range p.m.names {
 		g := p.m.orders[name]
 		ids, done := p.s.OrderDone(name)
+		if g.left {
+			p.checkLeft(name, g, done)
+			continue
+		}
 		switch {
 		case p.tolerant:
 			g.told = done
@@ -212,6 +216,22 @@ func (p *point) checkOrders() {
 				p.again(name)
 			}
 		}
+	}
+}
+
+// checkLeft is about an order that waits in orders.db: the log need not know it once orders.db does, and whoever
+// executes orders carries it out again if it was cut short.
+func (p *point) checkLeft(name string, g *group, done bool) {
+	switch {
+	case g.told || !g.maybe:
+	case done != p.allThere(g.ids):
+		p.failf("order %s was cut short: known as done: %v, but its messages are there: %v", name, done, !done)
+	case done:
+		g.told, g.maybe = true, false
+	case p.anyThere(g.ids) && !p.forgetful:
+		p.failf("order %s was cut short, and is there in part", name)
+	default:
+		g.maybe = false
 	}
 }
 
