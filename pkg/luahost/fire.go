@@ -26,7 +26,7 @@ func (s *State) On(event string, fn *lua.LFunction, at string) error {
 		s.host.warnOnce("event "+event, at+": this version never fires the event "+event)
 	}
 	s.handlers[id] = append(s.handlers[id], handler{fn, at})
-	s.host.has[id].Store(true)
+	s.edition.has[id].Store(true)
 	return nil
 }
 

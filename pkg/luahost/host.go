@@ -13,8 +13,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	lua "github.com/yuin/gopher-lua"
-
 	"kumo/pkg/cache"
 )
 
@@ -39,8 +37,6 @@ type Options struct {
 
 	// Owner is whoever made the Host; bindings get it back from State.Owner.
 	Owner any
-	// Epoch counts configurations, for what counts until the next one; nil when it never changes.
-	Epoch func() uint64
 	// Caches measure and size what all States share; nil for caches that nobody looks at.
 	Caches *cache.Set
 	// Library is searched by require after package.path: modules that ship in the binary.
@@ -57,11 +53,9 @@ type Options struct {
 
 // Host holds a compiled policy and the pool of States that run it. Safe for concurrent use.
 type Host struct {
-	opt  Options
-	main *lua.FunctionProto
-
-	chunks  sync.Map // path of a required file -> *lua.FunctionProto
-	has     []atomic.Bool
+	opt     Options
+	file    bool // the policy comes from Options.Path
+	edition atomic.Pointer[edition]
 	byName  map[string]EventID
 	warned  sync.Map // what was warned about already
 	maxAge  atomic.Int64
@@ -69,12 +63,14 @@ type Host struct {
 	pool    pool
 	globs   *cache.Cache[string, []string] // of kumo.fs.glob
 
+	monitor monitor
 	memosMu sync.Mutex
 	memos   map[string]*memo // by name
 }
 
 // New compiles the policy and runs its top level once, under ctx. Errors are *SyntaxError, *Error or of the file.
 func New(ctx context.Context, opt Options) (*Host, error) {
+	file := opt.Source == nil
 	if err := opt.fill(); err != nil {
 		return nil, err
 	}
@@ -82,7 +78,10 @@ func New(ctx context.Context, opt Options) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Host{opt: opt, main: proto, has: make([]atomic.Bool, len(opt.Events)), byName: make(map[string]EventID, len(opt.Events))}
+	h := &Host{opt: opt, file: file, byName: make(map[string]EventID, len(opt.Events))}
+	h.edition.Store(newEdition(proto, len(opt.Events)))
+	h.monitor.epoch.Store(1)
+	h.monitor.kick, h.monitor.globs = make(chan struct{}, 1), defaultGlobs()
 	h.globs = cache.New[string, []string](opt.Caches, "mod_filesystem_glob_cache", cache.Options{})
 	for i := range opt.Events {
 		h.byName[opt.Events[i].Name] = EventID(i)
@@ -181,7 +180,7 @@ func (h *Host) Event(name string) (EventID, bool) {
 func (h *Host) EventName(id EventID) string { return h.opt.Events[id].Name }
 
 // Has reports whether the policy handles the event: one atomic read, so that rooms can skip Lua entirely.
-func (h *Host) Has(id EventID) bool { return h.has[id].Load() }
+func (h *Host) Has(id EventID) bool { return h.edition.Load().has[id].Load() }
 
 // SetMaxAge sets the age at which a State is dropped (kumo.set_max_lua_context_age).
 func (h *Host) SetMaxAge(d time.Duration) { h.maxAge.Store(int64(d)) }

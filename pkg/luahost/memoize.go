@@ -211,8 +211,8 @@ func (r *result) push(s *State, l *lua.LState) int {
 // key writes the arguments so that different ones differ.
 func (m *memo) key(s *State, l *lua.LState) (string, error) {
 	b := make([]byte, 0, 64)
-	if m.InvalidateWithEpoch && s.host.opt.Epoch != nil {
-		b = binary.BigEndian.AppendUint64(b, s.host.opt.Epoch())
+	if m.InvalidateWithEpoch {
+		b = binary.BigEndian.AppendUint64(b, s.host.Epoch())
 	}
 	nodes := 0
 	for i := 1; i <= l.GetTop(); i++ {

@@ -73,17 +73,15 @@ func TestMemoize(t *testing.T) {
 
 func TestMemoizeWithEpoch(t *testing.T) {
 	var mu sync.Mutex
-	calls, epoch := 0, uint64(1)
-	h := memoHost(t, `ttl = '1h', capacity = 9, invalidate_with_epoch = true`, `return 1`, counted(&calls, &mu), func(o *Options) {
-		o.Epoch = func() uint64 { return epoch }
-	})
+	calls := 0
+	h := memoHost(t, `ttl = '1h', capacity = 9, invalidate_with_epoch = true`, `return 1`, counted(&calls, &mu))
 	for range 2 {
 		for range 2 {
 			if _, _, err := fire(t, h, evInit); err != nil {
 				t.Fatal(err)
 			}
 		}
-		epoch++
+		h.BumpEpoch()
 	}
 	if calls != 2 {
 		t.Errorf("%d calls, want one for each epoch", calls)

@@ -8,7 +8,7 @@ import (
 
 // CoreFuncs are the functions of the module kumo that know no mail.
 func CoreFuncs() []Func {
-	return []Func{
+	return append([]Func{
 		memoizeRow,
 		{Name: "sleep", Args: "(seconds)", Since: "2024.06.10-84e84b89", Doc: "The former name of kumo.time.sleep.", Example: `kumo.sleep(0.001)`, Go: Sleep},
 		{Name: "available_parallelism", Args: "()", Returns: "number", Since: "2024.06.10-84e84b89", Doc: "How many processors the process may use.", Example: `assert(kumo.available_parallelism() > 0)`, Go: func(l *lua.LState) int {
@@ -16,7 +16,7 @@ func CoreFuncs() []Func {
 			return 1
 		}},
 		{Name: "traceback", Args: "([level])", Returns: "list of tables", Doc: "The functions that are running, the innermost first, from a level on: source, short_src, curr_line, what, name and is_tail_call.", Example: `print(kumo.traceback(1)[1].short_src)`, Go: coreTraceback},
-	}
+	}, monitorFuncs...)
 }
 
 func coreTraceback(l *lua.LState) int {

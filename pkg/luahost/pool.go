@@ -132,7 +132,7 @@ func (h *Host) Acquire(ctx context.Context) (*State, error) {
 		if s == nil {
 			return h.make(ctx, now)
 		}
-		if now.Sub(s.born) < time.Duration(h.maxAge.Load()) {
+		if s.edition == h.edition.Load() && now.Sub(s.born) < time.Duration(h.maxAge.Load()) {
 			s.guard.arm(ctx, now, h.opt.Timeout)
 			return s, nil
 		}
@@ -147,7 +147,7 @@ func (h *Host) make(ctx context.Context, now time.Time) (s *State, err error) {
 			h.pool.gone()
 		}
 	}()
-	s = newState(h, now)
+	s = newState(h, h.edition.Load(), now)
 	s.guard.arm(ctx, now, h.opt.Timeout)
 	if err := s.load(); err != nil {
 		s.L.Close()
@@ -162,7 +162,7 @@ func (h *Host) Release(s *State) {
 	s.Scope = nil
 	s.guard.disarm()
 	sweep := s.uses&63 == 0
-	if s.broken || int64(s.uses) >= h.maxUses.Load() || !h.pool.put(s) {
+	if s.broken || s.edition != h.edition.Load() || int64(s.uses) >= h.maxUses.Load() || !h.pool.put(s) {
 		s.close()
 	}
 	if sweep {

@@ -91,7 +91,7 @@ func (s *State) findModule(l *lua.LState, name string) (lua.LValue, string) {
 			continue
 		}
 		at := strings.ReplaceAll(template, "?", file)
-		if _, compiled := s.host.chunks.Load(at); compiled { // also when the file has gone: States must not differ
+		if _, compiled := s.edition.chunks.Load(at); compiled { // also when the file has gone: States must not differ
 			return s.fileChunk(l, at), at
 		}
 		if _, err := os.Stat(at); err != nil {
@@ -109,7 +109,7 @@ func (s *State) findModule(l *lua.LState, name string) (lua.LValue, string) {
 
 // fileChunk compiles a file once for all States.
 func (s *State) fileChunk(l *lua.LState, path string) *lua.LFunction {
-	proto, err := s.host.chunk(path, func() ([]byte, error) { return readText(path) })
+	proto, err := s.edition.chunk(path, func() ([]byte, error) { return readText(path) })
 	if err != nil {
 		l.RaiseError("%s", err.Error())
 	}
@@ -123,7 +123,7 @@ func (s *State) libraryChunk(l *lua.LState, file string) *lua.LFunction {
 		return nil
 	}
 	at := file + ".lua"
-	proto, err := s.host.chunk("kumo:"+at, func() ([]byte, error) { return fs.ReadFile(lib, at) })
+	proto, err := s.edition.chunk("kumo:"+at, func() ([]byte, error) { return fs.ReadFile(lib, at) })
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -133,8 +133,8 @@ func (s *State) libraryChunk(l *lua.LState, file string) *lua.LFunction {
 	return l.NewFunctionFromProto(proto)
 }
 
-func (h *Host) chunk(name string, read func() ([]byte, error)) (*lua.FunctionProto, error) {
-	if p, ok := h.chunks.Load(name); ok {
+func (e *edition) chunk(name string, read func() ([]byte, error)) (*lua.FunctionProto, error) {
+	if p, ok := e.chunks.Load(name); ok {
 		return p.(*lua.FunctionProto), nil
 	}
 	src, err := read()
@@ -145,7 +145,7 @@ func (h *Host) chunk(name string, read func() ([]byte, error)) (*lua.FunctionPro
 	if err != nil {
 		return nil, err
 	}
-	h.chunks.Store(name, proto)
+	e.chunks.Store(name, proto)
 	return proto, nil
 }
 

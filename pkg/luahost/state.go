@@ -32,6 +32,7 @@ type State struct {
 	Scope any
 
 	host     *Host
+	edition  *edition
 	guard    guard
 	phase    Phase
 	born     time.Time
@@ -57,9 +58,10 @@ type handler struct {
 	at string
 }
 
-func newState(h *Host, now time.Time) *State {
+func newState(h *Host, e *edition, now time.Time) *State {
 	s := &State{
 		host:     h,
+		edition:  e,
 		born:     now,
 		handlers: make([][]handler, len(h.opt.Events)),
 		meta:     make(map[*Type]*lua.LTable, len(h.opt.Types)+1),
@@ -138,7 +140,7 @@ func (s *State) Metatable(t *Type) lua.LValue {
 
 // load runs the policy's top level.
 func (s *State) load() error {
-	s.L.Push(s.L.NewFunctionFromProto(s.host.main))
+	s.L.Push(s.L.NewFunctionFromProto(s.edition.main))
 	if err := s.L.PCall(0, 0, s.onError); err != nil {
 		fail, _ := s.failure("", err)
 		return fail

@@ -6,7 +6,6 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
 	"kumo/pkg/egress"
@@ -39,9 +38,8 @@ type Options struct {
 
 // Policy is a loaded policy. Safe for concurrent use.
 type Policy struct {
-	opt   Options
-	host  *luahost.Host
-	epoch atomic.Uint64
+	opt  Options
+	host *luahost.Host
 }
 
 var (
@@ -60,11 +58,10 @@ func Load(ctx context.Context, opt Options) (*Policy, error) {
 		opt.Version = "unknown"
 	}
 	p := &Policy{opt: opt}
-	p.epoch.Store(1)
 	host, err := luahost.New(ctx, luahost.Options{
 		Path: opt.Path, Source: opt.Source, Name: opt.Name,
 		Modules: Modules(), Types: Types(), Events: Events(),
-		Owner: p, Library: opt.Library, Epoch: p.Epoch,
+		Owner: p, Library: opt.Library,
 		Log: opt.Log, Print: opt.Print, Now: opt.Now, Timeout: opt.Timeout,
 	})
 	if err != nil {
@@ -81,7 +78,13 @@ func (p *Policy) Close() { p.host.Close() }
 func (p *Policy) Contexts() (alive, spare int) { return p.host.Count() }
 
 // Epoch counts the configuration epochs, from 1. Answers asked with refresh_strategy Epoch are good until it changes.
-func (p *Policy) Epoch() uint64 { return p.epoch.Load() }
+func (p *Policy) Epoch() uint64 { return p.host.Epoch() }
+
+// Broken tells that the policy on disk does not load, so that the one of before is in force.
+func (p *Policy) Broken() bool { return p.host.Broken() }
+
+// Watch begins a new epoch whenever the policy's files or its monitored configuration change (luahost.Host.Watch).
+func (p *Policy) Watch(ctx context.Context) error { return p.host.Watch(ctx) }
 
 // Modules lists the modules of policies: the core first, because the others are its fields.
 func Modules() []luahost.Module {
