@@ -2,20 +2,25 @@ package node
 
 import (
 	"kumo/pkg/metric"
+	"kumo/pkg/policy"
 	"kumo/pkg/spool"
 )
 
-// contexts counts Lua contexts: alive, and those that wait for work.
-type contexts func() (alive, spare int)
-
-// measure declares what only the node as a whole knows: memory, Lua contexts and the spool's disk.
-func measure(reg *metric.Registry, m *memory, c contexts, s *spool.Spool) {
+// measure declares what only the node as a whole knows: memory, the policy and the spool's disk.
+func measure(reg *metric.Registry, m *memory, p *policy.Policy, s *spool.Spool) {
+	reg.GaugeFunc("config_epoch", "How often the configuration has changed since the start, and one.", func() float64 { return float64(p.Epoch()) })
+	reg.GaugeFunc("config_broken", "1 while the policy on disk does not load, so that the one of before is in force.", func() float64 {
+		if p.Broken() {
+			return 1
+		}
+		return 0
+	})
 	reg.GaugeFunc("lua_count", "Lua contexts that are alive, at work or waiting for work.", func() float64 {
-		alive, _ := c()
+		alive, _ := p.Contexts()
 		return float64(alive)
 	})
 	reg.GaugeFunc("lua_spare_count", "Lua contexts that wait for work.", func() float64 {
-		_, spare := c()
+		_, spare := p.Contexts()
 		return float64(spare)
 	})
 	reg.GaugeFunc("memory_limit", "Bytes of memory above which no new mail is taken: 75 % of what the process may have.",

@@ -119,13 +119,14 @@ func (n *server) run(drain context.Context) error {
 	}
 	n.runs = began(cfg.Dir, n.Log)
 	n.tail.run("signs of life", n.runs.run, failed)
-	measure(n.registry, n.gate.memory, n.plan.policy.Contexts, s)
+	measure(n.registry, n.gate.memory, n.plan.policy, s)
 	n.restore(s)
 	n.out.run("ready queues", n.rooms.ready.Run, failed)
 	n.flow.run("scheduled queues", n.rooms.queues.Run, failed)
 	n.rooms.intake.Lean = n.gate.memory.low
 	n.intake.set(n.rooms.intake)
 	n.flow.run("orders", n.orders, failed)
+	n.flow.run("configuration", n.plan.policy.Watch, failed)
 	n.gate.started(s)
 	n.tail.run("gate", func(ctx context.Context) error { n.gate.Run(ctx); return nil }, failed)
 	n.Log.Info("initialization complete")
