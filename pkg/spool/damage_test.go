@@ -116,6 +116,43 @@ func TestDamageIsReportedWithTheID(t *testing.T) {
 	})
 }
 
+// TestAnEnvelopeWithoutItsBodyIsNoMail: of a batch that was never synced, a disk can keep an envelope and lose the body
+// that it shares. Found by kumo torture --seed 1 --point 211: mail that nobody could ever read was alive.
+func TestAnEnvelopeWithoutItsBodyIsNoMail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		im := makeImage(t, 50)
+		body := []byte(strings.Repeat("shared", 100))
+		s, err := spool.Open(context.Background(), crashConfig(im.disk))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var ms []*message.Message
+		for i := range 3 {
+			m := newMessage(message.ID{8, byte(i)}, "")
+			m.SetData(body)
+			ms = append(ms, m)
+		}
+		if err := s.Accept(context.Background(), "", ms...); err != nil {
+			t.Fatal(err)
+		}
+		_ = s.Close()
+		im.seg = filepath.Join(crashDir, "log", "0000000002.log")
+		im.data = im.disk.Bytes(im.seg)
+		for _, m := range ms {
+			im.mail[m.ID] = string(body)
+		}
+		if alive, _ := im.survivors(t, "intact", im.data); len(alive) != 4 {
+			t.Fatalf("%d messages are alive, want 4", len(alive))
+		}
+		data := append([]byte(nil), im.data...)
+		data[strings.Index(string(data), "shared")+300] ^= 1
+		alive, found := im.survivors(t, "the body is damaged", data)
+		if len(alive) != 1 || len(found.Damaged) != 3 {
+			t.Errorf("%d messages are alive, want the one with another body; reported: %+v", len(alive), found.Damaged)
+		}
+	})
+}
+
 // TestTruncatedAtEveryByte is fault F14: earlier records are intact, the torn one is gone.
 func TestTruncatedAtEveryByte(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

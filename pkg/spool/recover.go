@@ -71,6 +71,7 @@ type replayer struct {
 	open    map[string]*openOrder
 	damaged map[message.ID][]int
 	brief   segment.Brief
+	body    shared // of the latest intact record that has one
 	cur     uint32
 	total   int64
 	read    int64
@@ -296,6 +297,9 @@ func (r *replayer) accept(rec segment.Record) error {
 	if err := b.Decode(rec.Data); err != nil {
 		return err
 	}
+	if err := r.hasBody(rec); err != nil {
+		return err
+	}
 	r.end(rec.ID) // a copy of the same message stands earlier
 	e := entry{
 		id: rec.ID, created: b.Created, due: b.Due, seg: r.cur, off: uint32(rec.Off), hint: headHint(rec.Head), size: b.Size,
@@ -313,6 +317,29 @@ func (r *replayer) accept(rec segment.Record) error {
 	r.segs.hold(r.cur, 1)
 	if len(b.Order) > 0 {
 		r.member(string(b.Order), rec.ID, b.Count)
+	}
+	return nil
+}
+
+// shared is a body that the records behind it can share.
+type shared struct {
+	seg, crc, size uint32
+	off            int64
+}
+
+var errNoBody = errors.New("the body that it shares is damaged or was never written")
+
+// hasBody makes sure that there is a body for the envelope that was just read: of a batch that was never synced, a disk
+// can keep an envelope and lose the record that has the body.
+func (r *replayer) hasBody(rec segment.Record) error {
+	b := &r.brief
+	if b.Behind == 0 {
+		r.body = shared{seg: r.cur, off: rec.BodyOff(), size: rec.Body, crc: rec.BodyCRC}
+		return nil
+	}
+	want := shared{seg: r.cur, off: rec.Off - int64(b.Behind), size: b.Size, crc: b.ShareCRC}
+	if r.body != want {
+		return errNoBody
 	}
 	return nil
 }

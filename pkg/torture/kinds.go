@@ -279,7 +279,7 @@ func (p *point) recovering() {
 	p.crash()
 	for range 1 + p.IntN(10) {
 		p.disk.CutAt(crashfs.Cut{At: 1 + p.IntN(10), Before: p.IntN(2) == 0})
-		if p.open(false) {
+		if p.check(false) {
 			p.work(p.IntN(3))
 		}
 		p.cut([]int{0, 50, 100}[p.IntN(3)])

@@ -183,6 +183,8 @@ type Brief struct {
 	Created, Due int64
 	Attempts     uint32
 	Size         uint32
+	Behind       uint64
+	ShareCRC     uint32
 	Queue        []byte
 	Order        []byte
 	Index, Count uint32
@@ -196,8 +198,9 @@ func (e *Brief) Decode(b []byte) error {
 	e.Due = int64(r.u64())
 	e.Attempts = uint32(r.uvarint())
 	e.Size = uint32(r.uvarint())
-	if r.uvarint() != 0 {
-		r.u32()
+	e.ShareCRC = 0
+	if e.Behind = r.uvarint(); e.Behind != 0 {
+		e.ShareCRC = r.u32()
 	}
 	e.Queue = r.bytes()
 	r.bytes()
