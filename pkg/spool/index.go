@@ -36,9 +36,10 @@ type index struct {
 	idle    bool // there is no database: nothing is gathered
 	flood   bool // so much came that nothing is gathered until all rows have been compared
 
-	writing sync.Mutex // held while rows are written
-	ready   bool       // with writing: rows are right but for messages in the lists above and in aging
-	aging   indexWork  // with writing: of the tick before
+	writing sync.Mutex   // held while rows are written
+	ready   bool         // with writing: rows are right but for messages in the lists above and in aging
+	aging   indexWork    // with writing: messages that came in the tick before, and where the log ended then
+	young   []message.ID // with writing: messages that came in this tick, while it writes
 
 	// Only the goroutine uses these.
 	db       *sql.DB
@@ -50,6 +51,12 @@ type index struct {
 	summed   []queueSum // what table queue has, by number in names
 	uneven   bool       // rows changed since
 	sumAgain time.Time
+
+	orders      mirror
+	base        Figures // of earlier runs
+	based       bool    // base was read
+	told        Figures // what the database has
+	figureAgain time.Time
 	wait     time.Time // no new try before
 }
 
@@ -159,6 +166,7 @@ func (x *index) closeDB() {
 	if x.db != nil {
 		_ = x.db.Close()
 		x.db = nil
+		x.orders.close()
 		x.atSeg, x.atEnd = 0, 0
 		x.summed, x.uneven, x.sumAgain = nil, false, time.Time{}
 	}
@@ -185,18 +193,25 @@ func (x *index) step(ctx context.Context) error {
 	return x.turn(ctx)
 }
 
-// turn writes what the tick before gathered, and gathers anew.
+// turn writes what changed since the last tick, and what came in the tick before it and is still there.
 func (x *index) turn(ctx context.Context) error {
-	if x.aging.flood {
+	x.writing.Lock()
+	w := x.gather()
+	x.young = w.fresh
+	x.aging.changed, x.aging.flood = w.changed, w.flood
+	x.writing.Unlock()
+	due := x.aging
+	if due.flood { // that sees everything
 		if err := x.reconcile(ctx); err != nil {
 			return err
 		}
+		due = indexWork{seg: w.seg, end: w.end}
 	}
-	if err := x.write(ctx, x.aging); err != nil {
+	if err := x.write(ctx, due); err != nil {
 		return err
 	}
 	x.writing.Lock()
-	x.aging = x.gather()
+	x.aging, x.young = indexWork{fresh: w.fresh, seg: w.seg, end: w.end}, nil
 	x.writing.Unlock()
 	return nil
 }
@@ -210,7 +225,7 @@ func (x *index) finish() {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	for range 2 {
-		x.sumAgain = time.Time{}
+		x.sumAgain, x.figureAgain = time.Time{}, time.Time{}
 		if err := x.turn(ctx); err != nil {
 			return
 		}
@@ -223,7 +238,7 @@ func (x *index) open(ctx context.Context) error {
 	x.idle = false
 	x.mu.Unlock()
 	x.writing.Lock()
-	x.aging = x.gather() // reconcile sees all of these
+	x.aging, x.young = x.gather(), nil // reconcile sees all of these
 	x.writing.Unlock()
 	var err error
 	if x.db, err = openDB(ctx, x.path, dbOptions{synchronous: "NORMAL"}); err != nil {
@@ -247,6 +262,9 @@ func (x *index) open(ctx context.Context) error {
 		}
 	}
 	if err := x.readQueues(ctx); err != nil {
+		return err
+	}
+	if err := x.readBase(ctx); err != nil {
 		return err
 	}
 	w := x.aging
@@ -330,17 +348,15 @@ func (x *index) write(ctx context.Context, w indexWork) error {
 	return x.checkpoint(ctx, w)
 }
 
-// checkpoint notes that everything in the log before w's end is in the database, and brings the sums up to date.
+// checkpoint notes that everything in the log before w's end is in the database, and brings sums, orders and figures
+// up to date.
 func (x *index) checkpoint(ctx context.Context, w indexWork) error {
-	moved := w.seg != 0 && (w.seg != x.atSeg || w.end != x.atEnd)
-	if !moved && !x.uneven {
-		return nil
-	}
-	tx, err := x.db.BeginTx(ctx, nil)
+	tx, err := x.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true}) // deferred: most often there is nothing to write
 	if err != nil {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }()
+	moved := w.seg != 0 && (w.seg != x.atSeg || w.end != x.atEnd)
 	if moved {
 		_, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO meta VALUES('segment', ?), ('offset', ?)",
 			strconv.Itoa(int(w.seg)), strconv.FormatInt(w.end, 10))
@@ -348,8 +364,10 @@ func (x *index) checkpoint(ctx context.Context, w indexWork) error {
 			return err
 		}
 	}
-	if err := x.sums(ctx, tx); err != nil {
-		return err
+	for _, part := range []func(context.Context, *sql.Tx) error{x.sums, x.mirrorOrders, x.putFigures} {
+		if err := part(ctx, tx); err != nil {
+			return err
+		}
 	}
 	if err := tx.Commit(); err != nil {
 		return err

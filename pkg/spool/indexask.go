@@ -62,7 +62,7 @@ func (x *index) snapshot(ctx context.Context, db *sql.DB) (*sql.Tx, func(message
 		_ = tx.Rollback()
 		return nil, nil, nil
 	}
-	for _, ids := range [][]message.ID{x.fresh, x.changed, x.aging.fresh, x.aging.changed} {
+	for _, ids := range [][]message.ID{x.fresh, x.changed, x.aging.fresh, x.aging.changed, x.young} {
 		for _, id := range ids {
 			late[id] = struct{}{}
 		}

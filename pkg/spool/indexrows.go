@@ -86,7 +86,7 @@ func (x *index) strange(id message.ID, seg uint32) {
 
 // stale reads a page of rows after seq, marks the messages that have a good one, and returns those of the others.
 func (x *index) stale(ctx context.Context, after int64) (ids []message.ID, next int64, err error) {
-	rows, err := x.db.QueryContext(ctx, `SELECT m.seq, m.id, q.name, m.due, m.attempts, m.size, m.state, m.held_by,
+	rows, err := x.db.QueryContext(ctx, `SELECT m.seq, m.id, q.name, m.due, m.attempts, m.size, m.state, m.hold, m.trash,
 		m.segment, m.offset, m.up_segment, m.up_offset
 		FROM message m LEFT JOIN queue q ON q.num = m.queue WHERE m.seq > ? ORDER BY m.seq LIMIT ?`, after, indexChunk)
 	if err != nil {
@@ -97,9 +97,9 @@ func (x *index) stale(ctx context.Context, after int64) (ids []message.ID, next 
 	for rows.Next() {
 		var raw []byte
 		var queue sql.NullString
-		var by string
+		var hold, trash string
 		var due, attempts, size, state, seg, off, upSeg, upOff int64
-		if err := rows.Scan(&next, &raw, &queue, &due, &attempts, &size, &state, &by, &seg, &off, &upSeg, &upOff); err != nil {
+		if err := rows.Scan(&next, &raw, &queue, &due, &attempts, &size, &state, &hold, &trash, &seg, &off, &upSeg, &upOff); err != nil {
 			return nil, after, err
 		}
 		var id message.ID
@@ -109,7 +109,8 @@ func (x *index) stale(ctx context.Context, after int64) (ids []message.ID, next 
 		live := x.s.change(id, func(e *entry) {
 			good = e.queue == name && e.due == due && int64(e.attempts) == attempts && int64(e.size) == size &&
 				int64(e.seg) == seg && int64(e.off) == off && int64(e.upSeg) == upSeg && int64(e.upOff) == upOff
-			if known := x.s.entry(e); rowState(known.State) != state || known.Order != by {
+			is := x.s.marks.get(e.markNumber())
+			if st, _, _, _ := rowIs(is); st != state || is.Hold != hold || is.Trash != trash {
 				good = false
 			}
 			if good {
@@ -127,11 +128,11 @@ func (x *index) stale(ctx context.Context, after int64) (ids []message.ID, next 
 }
 
 const putRow = `INSERT INTO message(id, queue, sender, recipients, created, due, attempts, size, last_response, history, state,
-  held_by, segment, offset, head, shared, up_segment, up_offset) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
+  hold, trash, trashed_at, segment, offset, head, shared, up_segment, up_offset) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
   ON CONFLICT(id) DO UPDATE SET queue = excluded.queue, sender = excluded.sender, recipients = excluded.recipients,
   created = excluded.created, due = excluded.due, attempts = excluded.attempts, size = excluded.size,
-  last_response = excluded.last_response, history = excluded.history, state = excluded.state, held_by = excluded.held_by,
-  segment = excluded.segment, offset = excluded.offset, head = excluded.head,
+  last_response = excluded.last_response, history = excluded.history, state = excluded.state, hold = excluded.hold,
+  trash = excluded.trash, trashed_at = excluded.trashed_at, segment = excluded.segment, offset = excluded.offset, head = excluded.head,
   shared = excluded.shared, up_segment = excluded.up_segment, up_offset = excluded.up_offset`
 
 // apply writes or deletes the rows of ids, as the table says. fresh ids have no row yet.
@@ -172,7 +173,7 @@ func (x *index) apply(ctx context.Context, ids []message.ID, fresh bool) error {
 	return tx.Commit()
 }
 
-const shiftRow = `UPDATE message SET due = ?, attempts = ?, state = ?, held_by = ?
+const shiftRow = `UPDATE message SET due = ?, attempts = ?, state = ?, hold = ?, trash = ?, trashed_at = ?
   WHERE id = ? AND segment = ? AND offset = ? AND up_segment = ? AND up_offset = ?`
 
 // shift brings those rows up to date whose messages have the envelope that the row has, which saves reading it, and
@@ -189,8 +190,8 @@ func (x *index) shift(ctx context.Context, tx *sql.Tx, live []entry) ([]entry, e
 	rest := live[:0]
 	for i := range live {
 		e := live[i]
-		known := x.s.entry(&e)
-		res, err := stmt.ExecContext(ctx, e.due, int64(e.attempts), rowState(known.State), known.Order,
+		state, hold, trash, at := rowIs(x.s.marks.get(e.markNumber()))
+		res, err := stmt.ExecContext(ctx, e.due, int64(e.attempts), state, hold, trash, at,
 			e.id[:], int64(e.seg), int64(e.off), int64(e.upSeg), int64(e.upOff))
 		if err != nil {
 			return nil, err
@@ -275,10 +276,10 @@ func (x *index) row(ctx context.Context, tx *sql.Tx, e entry) ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	known := x.s.entry(&e)
+	state, hold, trash, at := rowIs(x.s.marks.get(e.markNumber()))
 	return []any{
 		e.id[:], queue, m.Sender.String(), recipientsJSON(m), e.created, e.due, int64(e.attempts), int64(e.size), m.LastResponse,
-		historyJSON(m), rowState(known.State), known.Order,
+		historyJSON(m), state, hold, trash, at,
 		int64(e.seg), int64(e.off), int64(e.head()), e.flags&flagShared != 0, int64(e.upSeg), int64(e.upOff),
 	}, nil
 }

@@ -1,5 +1,7 @@
 package spool
 
+import "kumo/pkg/spool/internal/segment"
+
 // indexVersion is the layout of index.db. Another one is thrown away and rebuilt.
 const indexVersion = 2
 
@@ -28,6 +30,17 @@ func rowState(s State) int64 {
 	return rowScheduled
 }
 
+// rowIs are the columns of the index that say what orders have made of a message: state, hold, trash, trashed_at.
+func rowIs(is segment.Standing) (state int64, hold, trash string, at int64) {
+	switch {
+	case is.Trash != "":
+		state = rowTrashed
+	case is.Hold != "":
+		state = rowHeld
+	}
+	return state, is.Hold, is.Trash, is.TrashedAt
+}
+
 // stateWord is the word for a state in the index.
 func stateWord(n int64) string {
 	switch n {
@@ -44,7 +57,8 @@ const viewColumns = `lower(hex(m.id)) AS id, q.name AS queue, q.domain AS domain
   q.campaign AS campaign, q.routing_domain AS routing_domain, m.sender AS sender, m.recipients AS recipients,
   m.created / 1e9 AS created, iif(m.due, m.due, m.created) / 1e9 AS due, m.attempts AS attempts, m.size AS size,
   m.last_response AS last_response,
-  CASE m.state WHEN 0 THEN 'scheduled' WHEN 1 THEN 'held' ELSE 'trashed' END AS state, m.held_by AS held_by`
+  CASE m.state WHEN 0 THEN 'scheduled' WHEN 1 THEN 'held' ELSE 'trashed' END AS state,
+  CASE m.state WHEN 2 THEN m.trash ELSE m.hold END AS held_by`
 
 const indexSchema = `
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -75,7 +89,9 @@ CREATE TABLE message (
   last_response TEXT NOT NULL,
   history       TEXT NOT NULL,    -- JSON list of the latest attempts, '' for none
   state         INTEGER NOT NULL, -- 0 scheduled, 1 held, 2 trashed
-  held_by       TEXT NOT NULL,    -- the order that holds or trashed it
+  hold          TEXT NOT NULL,    -- the order that holds it, '' for none
+  trash         TEXT NOT NULL,    -- the order that trashed it, '' for none
+  trashed_at    INTEGER NOT NULL, -- nanoseconds since 1970, 0: never
   segment       INTEGER NOT NULL, -- where the accept record stands, and the length of its envelope
   offset        INTEGER NOT NULL,
   head          INTEGER NOT NULL,
@@ -84,7 +100,7 @@ CREATE TABLE message (
   up_offset     INTEGER NOT NULL
 );
 CREATE INDEX message_queue ON message(queue);
-CREATE INDEX message_state ON message(state, held_by) WHERE state > 0;
+CREATE INDEX message_state ON message(state) WHERE state > 0;
 CREATE TABLE command (
   id       TEXT PRIMARY KEY,
   kind     TEXT NOT NULL,
@@ -104,7 +120,7 @@ CREATE TABLE figure (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWI
 const indexViews = `
 CREATE VIEW messages AS SELECT ` + viewColumns + `
   FROM message m JOIN queue q ON q.num = m.queue WHERE m.state < 2;
-CREATE VIEW trash AS SELECT ` + viewColumns + `
+CREATE VIEW trash AS SELECT ` + viewColumns + `, m.trashed_at / 1e9 AS trashed
   FROM message m JOIN queue q ON q.num = m.queue WHERE m.state = 2;
 CREATE VIEW queues AS SELECT name AS queue, domain, tenant, campaign, routing_domain, messages, held, bytes, attempts,
   oldest / 1e9 AS oldest, CASE next_due WHEN -1 THEN NULL WHEN 0 THEN oldest ELSE next_due END / 1e9 AS next_due

@@ -47,6 +47,7 @@ func (s *Spool) update(m *message.Message, clear uint8) error {
 				is, overtaken = now, true
 				return
 			}
+			s.countTries(e, clampAttempts(m.Attempts))
 			e.due, e.attempts, e.queue = nanos(m.Due), clampAttempts(m.Attempts), s.names.intern(m.Queue)
 			e.pending++
 			e.flags &^= clear
@@ -99,6 +100,7 @@ func (s *Spool) Reschedule(id message.ID, due time.Time, attempts int) error {
 	indexed := false
 	var err error
 	ok := s.settled(id, func(e *entry) {
+		s.countTries(e, n)
 		e.due, e.attempts = nanos(due), n
 		e.flags &^= flagTaken
 		indexed = e.flags&flagIndexed != 0
@@ -161,6 +163,13 @@ func (s *Spool) End(id message.ID, why Ending) error {
 	}
 	s.countEnd(why, 1)
 	return s.tombstone(id, why)
+}
+
+// countTries counts attempts that failed for the time being.
+func (s *Spool) countTries(e *entry, attempts uint16) {
+	if attempts > e.attempts {
+		s.stats.retried.Add(int64(attempts - e.attempts))
+	}
 }
 
 func (s *Spool) countEnd(why Ending, n int64) {

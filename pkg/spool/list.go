@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"kumo/pkg/message"
+	"kumo/pkg/spool/internal/segment"
 )
 
 // Row is a live message as verbs list it.
@@ -24,8 +25,19 @@ type Row struct {
 	LastResponse string     `json:"last_response,omitempty"`
 	State        string     `json:"state"`             // StateScheduled, StateHeld or StateTrashed
 	Order        string     `json:"held_by,omitempty"` // that holds or trashed it
+	Trashed      time.Time  `json:"trashed,omitzero"`  // when that was
 
-	at place
+	at   place
+	hold string // the order that holds it, also when it is trashed
+}
+
+// is is what orders have made of the message.
+func (r *Row) is() (is segment.Standing) {
+	is.Hold, is.TrashedAt = r.hold, nanos(r.Trashed)
+	if r.State == StateTrashed {
+		is.Trash = r.Order
+	}
+	return is
 }
 
 // Filter says which rows List wants: those that fit all of it. The zero value wants all but the trashed ones.
@@ -56,22 +68,26 @@ const rowPage = 1000
 // rowSource are the rows of the index: the columns of the view messages, which conditions speak of, and behind them
 // what makes a Row.
 const rowSource = ` FROM (SELECT ` + viewColumns + `, m.seq AS seq_, m.id AS id_, m.queue AS queue_, m.created AS created_,
-  m.due AS due_, m.state AS state_, m.segment AS segment_, m.offset AS offset_, m.head AS head_, m.shared AS shared_,
+  m.due AS due_, m.state AS state_, m.hold AS hold_, m.trash AS trash_, m.trashed_at AS trashed_at_, m.segment AS segment_, m.offset AS offset_, m.head AS head_, m.shared AS shared_,
   m.up_segment AS up_segment_, m.up_offset AS up_offset_ FROM message m CROSS JOIN queue q ON q.num = m.queue) `
 
-const rowColumns = `SELECT seq_, id_, queue, sender, recipients, created_, due_, attempts, size, last_response, state_, held_by,
-  segment_, offset_, head_, shared_, up_segment_, up_offset_` + rowSource
+const rowColumns = `SELECT seq_, id_, queue, sender, recipients, created_, due_, attempts, size, last_response, state_, hold_, trash_,
+  trashed_at_, segment_, offset_, head_, shared_, up_segment_, up_offset_` + rowSource
 
 func scanRow(rows interface{ Scan(...any) error }) (Row, int64, error) {
 	var r Row
-	var seq, created, due, state int64
+	var seq, created, due, state, trashed int64
 	var id, recipients sql.RawBytes
 	err := rows.Scan(&seq, &id, &r.Queue, &r.Sender, &recipients, &created, &due, &r.Attempts, &r.Size, &r.LastResponse, &state,
-		&r.Order, &r.at.seg, &r.at.off, &r.at.head, &r.at.shared, &r.at.upSeg, &r.at.upOff)
+		&r.hold, &r.Order, &trashed, &r.at.seg, &r.at.off, &r.at.head, &r.at.shared, &r.at.upSeg, &r.at.upOff)
 	if err != nil {
 		return r, 0, err
 	}
 	copy(r.ID[:], id)
+	r.Trashed = fromNanos(trashed)
+	if r.Order == "" {
+		r.Order = r.hold
+	}
 	r.Created, r.Due, r.State, r.at.size = fromNanos(created), fromNanos(due), stateWord(state), uint32(r.Size)
 	return r, seq, json.Unmarshal(recipients, &r.Recipients)
 }
@@ -305,19 +321,19 @@ func (r *Reader) entry(e *entry) Entry {
 	}
 }
 
-// extraPlace is where a message stands that the index does not have.
-func (r *Reader) extraPlace(id message.ID) (place, error) {
+// extraPlace is where a message stands that the index does not have, and what orders have made of it.
+func (r *Reader) extraPlace(id message.ID) (place, segment.Standing, error) {
 	shard, h := r.extra.lock(id)
 	defer shard.Unlock()
 	e := shard.get(id, h)
 	if e == nil {
-		return place{}, ErrGone
+		return place{}, segment.Standing{}, ErrGone
 	}
-	return e.place(), nil
+	return e.place(), r.marks.get(e.markNumber()), nil
 }
 
 func (r *Reader) extraEnvelope(e *Entry) (*message.Message, error) {
-	at, err := r.extraPlace(e.ID)
+	at, _, err := r.extraPlace(e.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -327,7 +343,7 @@ func (r *Reader) extraEnvelope(e *Entry) (*message.Message, error) {
 
 // extraRow makes a row of a message that the index does not have.
 func (r *Reader) extraRow(e *Entry) (Row, error) {
-	at, err := r.extraPlace(e.ID)
+	at, is, err := r.extraPlace(e.ID)
 	if err != nil {
 		return Row{}, err
 	}
@@ -338,7 +354,8 @@ func (r *Reader) extraRow(e *Entry) (Row, error) {
 	row := Row{
 		ID: e.ID, Queue: e.Queue, Sender: m.Sender.String(), Created: e.Created, Due: e.Due,
 		Attempts: e.Attempts, Size: e.Size, LastResponse: m.LastResponse, at: at,
-		State: stateWord(rowState(e.State)), Order: e.Order, Recipients: make([]string, len(m.Recipients)),
+		State: stateWord(rowState(e.State)), Order: e.Order, Trashed: fromNanos(is.TrashedAt), hold: is.Hold,
+		Recipients: make([]string, len(m.Recipients)),
 	}
 	for i, a := range m.Recipients {
 		row.Recipients[i] = a.String()

@@ -108,7 +108,7 @@ func TestReadersMatch(t *testing.T) {
 	dir := t.TempDir()
 	s := openIndexed(t, dir)
 	ids, names := assorted(t, s, 20)
-	indexed(t, dir, 20)
+	written(t, dir, 20)
 	check := func(t *testing.T) {
 		r, err := spool.OpenReader(context.Background(), dir)
 		if err != nil {
@@ -177,7 +177,7 @@ func TestOwnersMatch(t *testing.T) {
 		t.Errorf("a match without anything finds %d messages", n)
 	}
 	t.Run("at once", check)
-	indexed(t, dir, 20)
+	written(t, dir, 20)
 	t.Run("indexed", check)
 	m, err := s.Load(ids[3])
 	if err != nil {

@@ -141,27 +141,13 @@ func (r *Reader) replay(ctx context.Context, seg uint32, off int64) error {
 	if err := readHeaders(OS{}, r.segs, files); err != nil {
 		return explain(err, r.dir)
 	}
-	changed := make(map[message.ID]entry)
+	changed := make(map[message.ID]*change)
 	rp := &replayer{
 		fsys: OS{}, dir: r.segs.dir, key: r.segs.key, log: slog.New(slog.DiscardHandler), table: &r.extra, names: &r.names,
 		segs: r.segs, marks: &r.marks, found: &r.found, done: make(map[string]*doneOrder), fromSeg: seg, fromOff: off,
 	}
 	if seg > 0 {
-		rp.orphan = func(kind segment.Kind, id message.ID, e entry) {
-			r.hidden[id] = true
-			old, had := changed[id]
-			switch {
-			case kind == segment.End:
-				delete(changed, id)
-				return
-			case kind == segment.Reschedule && had:
-				old.due, old.attempts = e.due, e.attempts
-				e = old
-			case kind == segment.Reschedule:
-				e.flags = flagPartial
-			}
-			changed[id] = e
-		}
+		r.follow(rp, changed)
 	}
 	if err := rp.run(ctx, files); err != nil {
 		return explain(err, r.dir)
@@ -170,11 +156,44 @@ func (r *Reader) replay(ctx context.Context, seg uint32, off int64) error {
 	return r.merge(ctx, changed)
 }
 
-// flagPartial marks the entry of a changed message of which only due and attempts are known.
-const flagPartial uint8 = 0x80
+// change is what the log behind the checkpoint says of a message that was accepted before.
+type change struct {
+	e       entry // of its latest update and reschedule
+	updated bool
+	retimed bool
+	is      segment.Standing       // with updated
+	applied []*segment.AppliedHead // since
+}
+
+// follow has rp tell of messages that were accepted before the checkpoint.
+func (r *Reader) follow(rp *replayer, changed map[message.ID]*change) {
+	of := func(id message.ID) *change {
+		r.hidden[id] = true
+		c := changed[id]
+		if c == nil {
+			c = &change{}
+			changed[id] = c
+		}
+		return c
+	}
+	rp.orphan = func(kind segment.Kind, id message.ID, e entry, is segment.Standing) {
+		switch c := of(id); kind {
+		case segment.End:
+			delete(changed, id)
+		case segment.Update:
+			*c = change{e: e, updated: true, retimed: true, is: is}
+		case segment.Reschedule:
+			c.e.due, c.e.attempts, c.retimed = e.due, e.attempts, true
+		}
+	}
+	rp.orphanApplied = func(id message.ID, a *segment.AppliedHead) {
+		c := of(id)
+		c.applied = append(c.applied, a)
+	}
+}
 
 // merge brings the rows of messages that changed after the checkpoint up to date.
-func (r *Reader) merge(ctx context.Context, changed map[message.ID]entry) error {
+func (r *Reader) merge(ctx context.Context, changed map[message.ID]*change) error {
 	for id, c := range changed {
 		row, err := r.row(ctx, id)
 		if errors.Is(err, ErrGone) {
@@ -183,15 +202,9 @@ func (r *Reader) merge(ctx context.Context, changed map[message.ID]entry) error 
 		if err != nil {
 			return err
 		}
-		e := entry{
-			id: id, created: nanos(row.Created), due: c.due, attempts: c.attempts, seg: row.at.seg, off: row.at.off,
-			hint: headHint(row.at.head), size: row.at.size, queue: c.queue, upSeg: c.upSeg, upOff: c.upOff,
-		}
-		if c.flags == flagPartial {
-			e.queue, e.upSeg, e.upOff = r.names.intern(row.Queue), row.at.upSeg, row.at.upOff
-		}
-		if row.at.shared {
-			e.flags |= flagShared
+		e, err := r.merged(&row, c)
+		if err != nil {
+			return err
 		}
 		shard, h := r.extra.lock(id)
 		if shard.get(id, h) == nil {
@@ -200,6 +213,33 @@ func (r *Reader) merge(ctx context.Context, changed map[message.ID]entry) error 
 		shard.Unlock()
 	}
 	return nil
+}
+
+func (r *Reader) merged(row *Row, c *change) (entry, error) {
+	e := entry{
+		id: row.ID, created: nanos(row.Created), due: nanos(row.Due), attempts: clampAttempts(row.Attempts),
+		seg: row.at.seg, off: row.at.off, hint: headHint(row.at.head), size: row.at.size,
+		queue: r.names.intern(row.Queue), upSeg: row.at.upSeg, upOff: row.at.upOff,
+	}
+	if row.at.shared {
+		e.flags |= flagShared
+	}
+	is := row.is()
+	if c.updated {
+		e.queue, e.upSeg, e.upOff, is = c.e.queue, c.e.upSeg, c.e.upOff, c.is
+	}
+	if c.retimed {
+		e.due, e.attempts = c.e.due, c.e.attempts
+	}
+	if err := r.marks.obey(&e, is); err != nil {
+		return e, err
+	}
+	for _, a := range c.applied {
+		if err := r.marks.apply(&e, a); err != nil {
+			return e, err
+		}
+	}
+	return e, nil
 }
 
 // hide makes temp.hidden, which tells SQLite which rows do not count: those that ended or changed, and those that the

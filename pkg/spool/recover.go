@@ -64,7 +64,7 @@ type replayer struct {
 	// told about records of messages that were accepted before.
 	fromSeg uint32
 	fromOff int64
-	orphan  func(kind segment.Kind, id message.ID, e entry)
+	orphan  func(kind segment.Kind, id message.ID, e entry, is segment.Standing)
 	// orphanApplied is told, if it is not nil, what an applied record says about messages that were accepted before.
 	orphanApplied func(id message.ID, a *segment.AppliedHead)
 
@@ -367,7 +367,7 @@ func (r *replayer) update(rec segment.Record) error {
 	e := shard.get(rec.ID, h)
 	if e == nil {
 		if r.orphan != nil {
-			r.orphan(segment.Update, rec.ID, entry{due: b.Due, attempts: clampAttempts(int(b.Attempts)), queue: queue, upSeg: r.cur, upOff: uint32(rec.Off)})
+			r.orphan(segment.Update, rec.ID, entry{due: b.Due, attempts: clampAttempts(int(b.Attempts)), queue: queue, upSeg: r.cur, upOff: uint32(rec.Off)}, b.Standing)
 		}
 		return nil
 	}
@@ -389,7 +389,7 @@ func (r *replayer) reschedule(rec segment.Record) error {
 	if e := shard.get(rec.ID, h); e != nil {
 		e.due, e.attempts = due, clampAttempts(int(attempts))
 	} else if r.orphan != nil {
-		r.orphan(segment.Reschedule, rec.ID, entry{due: due, attempts: clampAttempts(int(attempts))})
+		r.orphan(segment.Reschedule, rec.ID, entry{due: due, attempts: clampAttempts(int(attempts))}, segment.Standing{})
 	}
 	return nil
 }
@@ -406,7 +406,7 @@ func (r *replayer) end(id message.ID) {
 			r.segs.hold(e.upSeg, -1)
 		}
 	} else if r.orphan != nil {
-		r.orphan(segment.End, id, entry{})
+		r.orphan(segment.End, id, entry{}, segment.Standing{})
 	}
 	for _, i := range r.damaged[id] {
 		r.found.Damaged[i].Ended = true

@@ -106,6 +106,7 @@ type counters struct {
 	accepted, ended, syncs, failures atomic.Int64
 	bytes                            atomic.Int64
 	endings                          [EndUndone + 1]atomic.Int64
+	retried                          atomic.Int64 // attempts that failed for the time being
 }
 
 // Stats are figures for metrics and `spool stats`.
