@@ -57,7 +57,7 @@ type index struct {
 	based       bool    // base was read
 	told        Figures // what the database has
 	figureAgain time.Time
-	wait     time.Time // no new try before
+	wait        time.Time // no new try before
 }
 
 // indexWork is what one tick gathered, and the end of the log then.
