@@ -12,6 +12,16 @@ import (
 // luaPageName is the page of a module or type: "kumo.dns" has kumo-lua-dns(7).
 func luaPageName(name string) string { return "kumo-lua-" + strings.TrimPrefix(name, "kumo.") }
 
+// typePageName is the page of a kind of value; where a module has its name the kind comes behind it.
+func typePageName(name string) string {
+	for _, m := range policy.Modules() {
+		if luaPageName(m.Name) == luaPageName(name) {
+			return luaPageName(name) + "-value"
+		}
+	}
+	return luaPageName(name)
+}
+
 // luaPages are an overview, a page for each module and one for each kind of value.
 func luaPages() []*page {
 	refs := []string{"kumo(1)", "kumo-serve(1)", "kumo-events(7)"}
@@ -26,8 +36,8 @@ func luaPages() []*page {
 	over.section1("VALUES")
 	over.text("Handlers get, and functions return, values of these kinds. Methods are called with a colon.")
 	for _, ty := range policy.Types() {
-		over.item(".BR "+luaPageName(ty.Name)+" (7)", ty.Doc)
-		refs = append(refs, luaPageName(ty.Name)+"(7)")
+		over.item(".BR "+typePageName(ty.Name)+" (7)", ty.Doc)
+		refs = append(refs, typePageName(ty.Name)+"(7)")
 	}
 	over.section1("EXAMPLE")
 	over.example(exampleLua, false)
@@ -52,12 +62,14 @@ and what to write instead. Numbers are floating point throughout; whole ones pri
 tonumber reads neither exponents nor hexadecimal fractions, string.format cuts the fraction off for %d and quotes for %q in
 its own way, and <close> is refused.
 
-A policy can read files and the environment, and nothing else outside: it cannot write files, start programs or end the
+A policy can read the environment and files, and write files with kumo.fs.open; it cannot start programs or end the
 process. A handler that runs too long is stopped with an error, also inside pcall; one call of string.find, match, gsub or
 format runs to its end first, which takes minutes for the wrong pattern on a megabyte.
 
 require looks beside the policy, in /opt/kumomta/etc/policy and /opt/kumomta/share, and then among the modules that the
-program has built in. The policy and what it requires are read once: a changed file counts after a restart.
+program has built in. Every 10 s the policy, what it requires, and the files that kumo.set_config_monitor_globs names are
+compared with what they were: a change loads the policy anew and begins a configuration epoch. A policy that does not load
+leaves the one of before in force, with an error in the diagnostics.
 
 An error in a handler that a peer waits for is answered with 421 4.3.0, and a record of type Rejection has its text. To
 refuse mail on purpose, call kumo.reject.`
@@ -131,7 +143,7 @@ func (p *page) function(prefix string, f luahost.Func) {
 }
 
 func typePage(ty *luahost.Type) *page {
-	p := newPage(luaPageName(ty.Name), 7, "Lua values of kind "+ty.Name)
+	p := newPage(typePageName(ty.Name), 7, "Lua values of kind "+ty.Name)
 	p.section1("DESCRIPTION")
 	p.text(ty.Doc)
 	if len(ty.Fields) > 0 {
