@@ -31,6 +31,7 @@ type rooms struct {
 	spool    *spool.Spool
 	planner  *egress.Planner
 	queues   *queue.Queues
+	orders   *queue.Orders
 	ready    *ready.Queues
 	intake   *intake.Intake
 	smtp     *listener.Metrics
@@ -120,6 +121,10 @@ func connect(p *plan, s *spool.Spool, j *journal.Journal, reg *metric.Registry, 
 		Metrics: queue.NewMetrics(reg), Epoch: p.policy.Epoch, Log: log,
 	})
 	back.Queues = r.queues
+	r.orders = queue.NewOrders(queue.OrdersOptions{
+		Ledger: ledger{store{s}}, Queues: r.queues, Floor: r.ready, Recorder: j, Flush: j.Flush,
+		Rebind: p.policy.RebindMessage, Clock: systemClock{}, Log: log,
+	})
 	r.intake = newIntake(p, s, j, next{r.queues}, reg)
 	return r, nil
 }

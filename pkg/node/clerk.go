@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"kumo/pkg/message"
+	"kumo/pkg/queue"
 	"kumo/pkg/spool"
 )
 
@@ -45,9 +47,27 @@ func (c *Clerk) Do(ctx context.Context, o spool.Order) (spool.Order, error) {
 	return done[0], nil
 }
 
-// carryOut is what this process does with orders when it owns the spool.
-func (c *Clerk) carryOut(context.Context, *spool.Spool) (executor, func() error, error) {
-	return func(_ context.Context, o spool.Order) spool.Result {
-		return spool.Result{Later: true}
+// carryOut is what this process does with orders when it owns the spool: it changes what is stored, and leaves the
+// records for the next daemon.
+func (c *Clerk) carryOut(ctx context.Context, s *spool.Spool) (executor, func() error, error) {
+	orders := queue.NewOrders(queue.OrdersOptions{
+		Ledger: ledger{store{s}}, Rebind: c.ask, Clock: systemClock{}, Log: c.options.Log,
+	})
+	if err := orders.Start(ctx); err != nil {
+		return nil, nil, err
+	}
+	return func(ctx context.Context, o spool.Order) spool.Result {
+		if !spool.IsCommand(o.Kind) {
+			return spool.Result{Later: true} // a daemon's business
+		}
+		return command(ctx, s, orders, o, false)
 	}, func() error { return nil }, nil
+}
+
+// ask asks policy about a rebind.
+func (c *Clerk) ask(ctx context.Context, m *message.Message, data map[string]string) error {
+	if err := c.load(ctx); err != nil {
+		return err
+	}
+	return c.plan.policy.RebindMessage(ctx, m, data)
 }

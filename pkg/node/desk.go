@@ -184,9 +184,6 @@ func same(a, b spool.Counts) bool {
 
 // Close gives everything back; what was ordered is durable before.
 func (d *desk) Close() error {
-	if d.plan != nil {
-		defer d.plan.policy.Close()
-	}
 	var errs error
 	if d.orders != nil {
 		errs = d.orders.Close()
@@ -194,6 +191,9 @@ func (d *desk) Close() error {
 	if d.spool != nil {
 		d.stop()
 		errs = errors.Join(errs, <-d.stopped, d.spool.Close(), d.end())
+	}
+	if d.plan != nil {
+		d.plan.policy.Close()
 	}
 	return errs
 }

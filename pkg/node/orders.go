@@ -31,9 +31,11 @@ func (l *lateIntake) Accept(ctx context.Context, sub *message.Submission) ([]mes
 // orders carries out what verbs leave in the spool.
 func (n *server) orders(ctx context.Context) error {
 	return n.rooms.spool.RunOrders(ctx, func(ctx context.Context, o spool.Order) spool.Result {
-		switch o.Kind {
-		case spool.OrderInject:
+		switch {
+		case o.Kind == spool.OrderInject:
 			return injectOrder(ctx, n.rooms.intake, n.rooms.hostname, o)
+		case spool.IsCommand(o.Kind):
+			return command(ctx, n.rooms.spool, n.rooms.orders, o, true)
 		}
 		return spool.Result{Error: fmt.Sprintf("this version does not know orders of kind %q", o.Kind)}
 	})

@@ -120,6 +120,9 @@ func (n *server) run(drain context.Context) error {
 	n.runs = began(cfg.Dir, n.Log)
 	n.tail.run("signs of life", n.runs.run, failed)
 	measure(n.registry, n.gate.memory, n.plan.policy, s)
+	if err := n.rooms.orders.Start(drain); err != nil {
+		return n.leave(unlessStopped(drain, err))
+	}
 	n.restore(s)
 	n.out.run("ready queues", n.rooms.ready.Run, failed)
 	n.flow.run("scheduled queues", n.rooms.queues.Run, failed)
@@ -127,6 +130,7 @@ func (n *server) run(drain context.Context) error {
 	n.intake.set(n.rooms.intake)
 	n.flow.run("orders", n.orders, failed)
 	n.flow.run("configuration", n.plan.policy.Watch, failed)
+	n.flow.run("standing orders", n.rooms.orders.Run, failed)
 	n.gate.started(s)
 	n.tail.run("gate", func(ctx context.Context) error { n.gate.Run(ctx); return nil }, failed)
 	n.Log.Info("initialization complete")
@@ -149,12 +153,22 @@ func unlessStopped(drain context.Context, err error) error {
 
 // restore hands what the spool kept to the scheduled queues.
 func (n *server) restore(s *spool.Spool) {
+	live, held, trashed := 0, 0, 0
 	s.Live(func(e spool.Entry) bool {
-		n.rooms.queues.Restore(queue.Entry{ID: e.ID, Queue: e.Queue, Created: e.Created, Due: e.Due, Attempts: e.Attempts})
+		at := entryOf(&e)
+		switch at.Place {
+		case queue.Held:
+			held++
+		case queue.Trashed:
+			trashed++
+		default:
+			live++
+		}
+		n.rooms.queues.Restore(at)
 		return true
 	})
-	if live := s.Len(); live > 0 {
-		n.Log.Info("mail from before is queued again", "messages", live)
+	if live+held+trashed > 0 {
+		n.Log.Info("mail from before is queued again", "messages", live, "held", held, "trashed", trashed)
 	}
 }
 

@@ -49,29 +49,45 @@ func (s store) Reschedule(id message.ID, due time.Time, attempts int, _ string) 
 	return s.Spool.Reschedule(id, due, attempts)
 }
 
-// Take says fs.ErrNotExist for a message that has ended or is due at another time.
+// Take says fs.ErrNotExist for a message that does not wait, or is due at another time.
 func (s store) Take(id message.ID, stamp queue.Stamp) (*message.Message, error) {
-	m, err := s.Load(id)
-	if errors.Is(err, spool.ErrGone) || err == nil && queue.StampOf(m.Due) != stamp {
+	m, err := s.TakeIf(id, uint32(stamp))
+	if errors.Is(err, spool.ErrGone) {
 		return nil, fs.ErrNotExist
 	}
 	return m, err
 }
 
-// Give is told of messages that wait again.
-func (s store) Give(message.ID) {}
-
 // Lookup is what the spool knows of a message.
 func (s store) Lookup(id message.ID) (queue.Entry, bool) {
-	m, err := s.Load(id)
-	if err != nil {
-		return queue.Entry{}, false
-	}
-	return queue.Entry{ID: id, Queue: m.Queue, Created: m.Created, Due: m.Due, Attempts: m.Attempts}, true
+	e, ok := s.Spool.Lookup(id)
+	return entryOf(&e), ok
 }
 
-// Shelve puts a message that cannot be read aside.
-func (s store) Shelve(message.ID) error { return nil }
+// entryOf is a message in the queues' words.
+func entryOf(e *spool.Entry) queue.Entry {
+	place := queue.Waiting
+	switch e.State {
+	case spool.Taken:
+		place = queue.Taken
+	case spool.OnHold:
+		place = queue.Held
+	case spool.Trashed:
+		place = queue.Trashed
+	}
+	return queue.Entry{
+		ID: e.ID, Queue: e.Queue, Created: e.Created, Due: e.Due, Attempts: e.Attempts, Place: place, Order: e.Order,
+	}
+}
+
+// damagedOrder is what holds messages that cannot be read; it stands in the column held_by of those who list them.
+const damagedOrder = "damaged"
+
+// Shelve puts a message on hold that cannot be read.
+func (s store) Shelve(id message.ID) error {
+	_, err := s.Apply(context.Background(), damagedOrder, spool.ChangeHold, time.Time{}, []message.ID{id})
+	return err
+}
 
 // next is the queues as intake sees them.
 type next struct{ *queue.Queues }

@@ -15,6 +15,7 @@ const (
 	evEgressPool
 	evEgressSource
 	evEgressPath
+	evRebindMessage
 )
 
 // Events lists the events of KumoMTA. Those marked Unfired belong to parts that this version does not have; a policy
@@ -32,6 +33,7 @@ func Events() []luahost.Event {
 		{Name: "get_egress_pool", Args: "(pool_name)", Returns: "kumo.make_egress_pool{…}", Doc: "The sources of a pool that a queue names."},
 		{Name: "get_egress_source", Args: "(source_name)", Returns: "kumo.make_egress_source{…}", Doc: "The source that a pool names."},
 		{Name: "get_egress_path_config", Args: "(routing_domain, egress_source, site_name)", Returns: "kumo.make_egress_path{…}, or nil for the defaults", Doc: "How to talk to a site from a source."},
+		{Name: "rebind_message", Args: "(message, data)", Doc: "`kumo queue rebind --event` asks about a message that waits: envelope and metadata may be changed, and with them its scheduled queue. data is a table of what --set says. Changes of the content are not kept."},
 	}
 	return append(append(fired, laterEvents()...), namedEvents()...)
 }
@@ -54,7 +56,6 @@ func laterEvents() []luahost.Event {
 		{"http_server_validate_auth_bearer", "(token)", false},
 		{"proxy_init", "()", false},
 		{"proxy_server_auth_rfc1929", "(user, password)", false},
-		{"rebind_message", "(message, data)", false},
 		{"requeue_message", "(message, smtp_response, insert_context, increment_attempts, delay)", true},
 		{"should_enqueue_log_record", "(message, hook_name)", true},
 		{"shutdown_logging", "()", false},

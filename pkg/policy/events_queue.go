@@ -35,3 +35,24 @@ func orNil(s string) lua.LValue {
 	}
 	return lua.LString(s)
 }
+
+// RebindMessage fires rebind_message: a rebind asks policy to change a message that waits. data is what the order says.
+// Without a handler nothing is changed.
+func (p *Policy) RebindMessage(ctx context.Context, m *message.Message, data map[string]string) error {
+	if !p.host.Has(evRebindMessage) {
+		return nil
+	}
+	s, err := p.host.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer p.host.Release(s)
+	a := newMailArgs(s, m, nil)
+	defer a.end()
+	t := s.L.CreateTable(0, len(data))
+	for k, v := range data {
+		t.RawSetString(k, lua.LString(v))
+	}
+	_, _, err = s.Fire(evRebindMessage, &a.msgData, t)
+	return err
+}

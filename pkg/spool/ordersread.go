@@ -127,11 +127,10 @@ func (o *Orders) Wait(ctx context.Context, ids ...string) ([]Order, error) {
 	return out, nil
 }
 
-// waiting lists orders that are not finished, oldest first, after seq.
-func (o *Orders) waiting(ctx context.Context, after int64, limit int) ([]Order, error) {
-	rows, err := o.db.QueryContext(ctx,
-		"SELECT seq, id, kind, created, author, payload FROM orders WHERE state = 'waiting' AND seq > ? ORDER BY seq LIMIT ?",
-		after, limit)
+// waiting lists inject orders, or the others, that are not finished, oldest first, after seq.
+func (o *Orders) waiting(ctx context.Context, inject bool, after int64, limit int) ([]Order, error) {
+	rows, err := o.db.QueryContext(ctx, `SELECT seq, id, kind, created, author, payload FROM orders
+		WHERE state = 'waiting' AND (kind = 'inject') = ? AND seq > ? ORDER BY seq LIMIT ?`, inject, after, limit)
 	if err != nil {
 		return nil, err
 	}

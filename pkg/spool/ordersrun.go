@@ -16,6 +16,7 @@ type Result struct {
 	IDs   []message.ID // messages that came of it
 	Error string       // why it failed for good, "" if it did not
 	Later bool         // a local fault: try again in a while
+	Cause error        // of Later: what an operator should know; may be nil
 
 	Counts *Counts // of orders that act on messages
 }
@@ -38,17 +39,34 @@ func (s *Spool) Orders() *Orders { return s.orders }
 // RunOrders carries out orders as they come in, until ctx ends: exec does one and says what came of it. An inject
 // order is done when exec's Accept, which must be given the order's id, has returned; it is carried out exactly
 // once even if the process dies at any moment in between. Inject orders run side by side, others one by one in
-// their sequence.
+// their sequence; neither wait for the other.
 func (s *Spool) RunOrders(ctx context.Context, exec func(ctx context.Context, o Order) Result) error {
 	if s.orders == nil {
 		return ErrNoOrders
 	}
+	var others sync.WaitGroup
+	defer others.Wait()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var failed error
+	others.Go(func() {
+		defer stop()
+		failed = s.runOrders(ctx, exec, false)
+	})
+	err := s.runOrders(ctx, exec, true)
+	stop()
+	others.Wait()
+	return errors.Join(err, failed)
+}
+
+// runOrders carries out inject orders, or the others.
+func (s *Spool) runOrders(ctx context.Context, exec func(ctx context.Context, o Order) Result, inject bool) error {
 	conn, err := s.orders.db.Conn(ctx)
 	if err != nil {
 		return fmt.Errorf("run orders: %w", err)
 	}
 	defer conn.Close()
-	r := &orderRun{s: s, exec: exec, conn: conn}
+	r := &orderRun{s: s, exec: exec, conn: conn, inject: inject}
 	tick := time.NewTicker(orderPoll)
 	defer tick.Stop()
 	for {
@@ -67,6 +85,7 @@ type orderRun struct {
 	s       *Spool
 	exec    func(ctx context.Context, o Order) Result
 	conn    *sql.Conn
+	inject  bool
 	version int64
 	retryAt time.Time
 	pruned  time.Time
@@ -89,7 +108,7 @@ func (r *orderRun) poll(ctx context.Context) error {
 		return err
 	}
 	r.version = v
-	if now.Sub(r.pruned) > time.Hour {
+	if r.inject && now.Sub(r.pruned) > time.Hour {
 		r.pruned = now
 		return r.s.orders.prune(ctx, r.s.cfg.Now())
 	}
@@ -98,9 +117,12 @@ func (r *orderRun) poll(ctx context.Context) error {
 
 // drain carries out everything that waits.
 func (r *orderRun) drain(ctx context.Context) error {
-	after := int64(0)
+	after, limit := int64(0), appendBatch
+	if !r.inject {
+		limit = 1 // those who wait for one do not wait for the others behind it
+	}
 	for ctx.Err() == nil {
-		orders, err := r.s.orders.waiting(ctx, after, appendBatch)
+		orders, err := r.s.orders.waiting(ctx, r.inject, after, limit)
 		if err != nil || len(orders) == 0 {
 			return err
 		}
@@ -158,6 +180,9 @@ func (r *orderRun) finish(orders []Order, results []Result) error {
 	}
 	for i, o := range orders {
 		if results[i].Later {
+			if err := results[i].Cause; err != nil {
+				r.s.log.Error("spool: an order is not carried out; it is tried again", "order", o.ID, "kind", o.Kind, "error", err)
+			}
 			r.retryAt = time.Now().Add(orderRetry)
 			continue
 		}
