@@ -218,6 +218,11 @@ func eventExample(event string) string {
 
 // moreExamples are those of events that no function's example handles.
 var moreExamples = map[string]string{
+	"rebind_message": `kumo.on('rebind_message', function(msg, data)
+  if msg:sender().domain == data.sender_domain then
+    msg:set_meta('tenant', data.tenant)
+  end
+end)`,
 	"<configure_local_logs.filter_event>": `kumo.on('init', function()
   kumo.configure_local_logs {
     log_dir = '/var/log/kumomta/smtp',

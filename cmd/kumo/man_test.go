@@ -14,6 +14,7 @@ import (
 
 	"kumo/pkg/admin"
 	"kumo/pkg/kumotest"
+	"kumo/pkg/mail"
 	"kumo/pkg/message"
 	"kumo/pkg/option"
 	"kumo/pkg/policy"
@@ -217,7 +218,8 @@ end)`
 			return err
 		}
 	}
-	return nil
+	m := &message.Message{Sender: mail.Restore("a@example.org"), Recipients: []mail.Address{mail.Restore("b@example.com")}, Meta: message.NewMeta(nil)}
+	return p.RebindMessage(ctx, m, map[string]string{"tenant": "acme", "sender_domain": "example.org"})
 }
 
 // TestExampleFails: the check above can fail.
