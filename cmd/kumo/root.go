@@ -77,6 +77,7 @@ Exit codes: 0 done; 1 failed; 2 usage; 3 partly done; 4 lint errors; 10 no spool
 		newServe(c),
 		newInject(c),
 		newQueue(c),
+		newWhy(c),
 		newSpool(c),
 		newTop(c),
 		newRouteTest(c),

@@ -36,6 +36,12 @@ func (c *Console) paint(s string, st Style, tty bool) string {
 	return "\x1b[" + codes[st] + "m" + s + "\x1b[0m"
 }
 
+// Paint is s in a style on a terminal that has colours, and s elsewhere, for values that write their own text.
+func (c *Console) Paint(s string, st Style) string { return c.paint(s, st, c.OutTTY) }
+
+// Clip shortens s to n characters; the last one is then an ellipsis.
+func Clip(s string, n int) string { return clip(s, n) }
+
 var (
 	stringerType = reflect.TypeFor[fmt.Stringer]()
 	textType     = reflect.TypeFor[encoding.TextMarshaler]()

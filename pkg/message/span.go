@@ -21,6 +21,7 @@ const (
 	WaitScheduled Cause = "scheduled"           // first attempt asked for at a later time
 	WaitSuspended Cause = "suspended"           // the queue was suspended; At is the order
 	WaitHeld      Cause = "held"                // held by an order; At is the order
+	WaitTrashed   Cause = "trashed"             // bounced by an order that was undone later; At is the order
 	WaitDown      Cause = "daemon_down"         // nobody ran
 	WaitConfig    Cause = "no_configuration"    // policy gave no configuration for the queue
 
@@ -39,6 +40,8 @@ const (
 	SpentBody     Cause = "remote_body" // the host took the text slowly
 	SpentDot      Cause = "remote_dot"  // the host thought about the message after its end
 	SpentKumo     Cause = "kumo"        // kumo itself: waiting for a processor, and what nothing else names
+
+	Unexplained Cause = "unexplained" // nothing says what it was
 )
 
 // Span is a stretch of a message's life and its cause.
