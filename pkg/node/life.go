@@ -59,6 +59,9 @@ type facts struct {
 	orders  []spool.Order // oldest first
 }
 
+// maxLifeOrders is how many orders are looked at, from the latest on.
+const maxLifeOrders = 10_000
+
 // look takes what the spool knows.
 func (f *facts) look(ctx context.Context, dir string) error {
 	r, err := spool.OpenReader(ctx, dir)
@@ -76,7 +79,7 @@ func (f *facts) look(ctx context.Context, dir string) error {
 	if f.runs, err = Runs(dir, f.held); err != nil {
 		return err
 	}
-	if f.orders, err = spool.ListOrders(ctx, dir); err != nil {
+	if f.orders, err = spool.ListOrders(ctx, dir, spool.OrderFilter{Limit: maxLifeOrders}); err != nil {
 		return err
 	}
 	slices.Reverse(f.orders)

@@ -28,11 +28,14 @@ func (t *telling) waitAfter(entries []journal.Entry, at time.Time) waiting {
 		switch {
 		case e.Wait != nil && (!planned || e.Type == journal.TransientFailure):
 			w, planned = waiting{cause: e.Wait.Cause, where: e.Wait.At, until: at.Add(e.Wait.For)}, true
+			if w.cause == message.WaitHeld {
+				w.until = far // until somebody releases it
+			}
 		case planned:
 		case e.Type == journal.AdminBounce:
 			t.before = t.wait
 			w = waiting{cause: message.WaitTrashed, where: orderOf(e), until: far}
-		case e.Type == adminUndo:
+		case e.Type == journal.AdminUndo:
 			w = t.before
 		case e.Type == journal.AdminRebind:
 			w = t.wait
@@ -43,8 +46,14 @@ func (t *telling) waitAfter(entries []journal.Entry, at time.Time) waiting {
 	return w
 }
 
-// orderOf is the order that a record of an operator's doing names.
-func orderOf(*journal.Entry) string { return "" }
+// orderOf is the order that the record of a bounce by order names: 32 digits behind the word.
+func orderOf(e *journal.Entry) string {
+	_, id, ok := strings.Cut(e.Response.Content, "by order ")
+	if !ok || len(id) < 32 {
+		return ""
+	}
+	return id[:32]
+}
 
 // inferred is the wait after a record that does not say what it is: of KumoMTA, which gives the reason in the words of
 // its answer. How long it was meant to be is not known.
@@ -196,6 +205,3 @@ func (t *telling) lasted(i int, c *spool.Command) time.Time {
 	}
 	return end
 }
-
-// adminUndo is the record of a bounce that was undone.
-const adminUndo journal.Type = "AdminUndo"

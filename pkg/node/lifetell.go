@@ -332,7 +332,7 @@ func (t *telling) state() string {
 		for _, r := range e.Recipients {
 			if over {
 				ends[r] = how
-			} else if e.Type == adminUndo {
+			} else if e.Type == journal.AdminUndo {
 				delete(ends, r)
 			}
 		}

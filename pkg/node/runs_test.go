@@ -40,9 +40,9 @@ func TestRunsOfStrangeFiles(t *testing.T) {
 	dir := t.TempDir()
 	long := strings.Repeat("start 2026-01-01T00:00:00Z 1\nstop 2026-01-01T00:01:00Z 1\n", maxRuns/50)
 	for text, want := range map[string]int{
-		"":  0,
-		"x": 0,
-		"stop 2026-01-01T00:00:00Z 1\n":                             0,
+		"":                              0,
+		"x":                             0,
+		"stop 2026-01-01T00:00:00Z 1\n": 0,
 		"start yesterday 1\nstart 2026-01-01T00:00:00Z\n":           1,
 		"start 2026-01-01T00:00:00Z 1\nstop 2025-01-01T00:00:00Z 1": 1,
 		long: maxRuns / 50,

@@ -76,7 +76,9 @@ func (s *Queues) reenter(ids []message.ID) {
 			q.mu.Lock()
 			if !q.dead {
 				q.live.Add(1)
-				q.add(s.stored(&e, now))
+				n := s.stored(&e, now)
+				n.due = max(n.due, now) // its account begins now: until now an order was the cause
+				q.add(n)
 				q.mu.Unlock()
 				break
 			}
@@ -100,7 +102,7 @@ func (s *Queues) recalled(m *message.Message) {
 	now := s.since(s.clock.Now())
 	due := now
 	if !m.Due.IsZero() {
-		due = s.since(m.Due)
+		due = max(s.since(m.Due), now)
 	}
 	s.push(s.queue(m.Queue, now), s.entry(m, due))
 }

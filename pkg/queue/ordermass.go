@@ -127,6 +127,7 @@ func (r *run) chase(ctx context.Context, now time.Time, taken []message.ID) (don
 	}
 	recalled := append(r.floor.Recall(fits), r.queues.recall(fits)...)
 	for _, m := range recalled {
+		r.queues.tellRecalled(r.order, m, now)
 		r.ledger.Give(m.ID)
 	}
 	r.claims.add(r.order, taken)

@@ -67,7 +67,7 @@ func (q *Scheduled) ruled() *inForce {
 		if r.order.Kind == Bounce {
 			f.bounce = append(f.bounce, r)
 		} else {
-			f.suspend = append(f.suspend, &Suspension{Reason: r.order.Reason, Until: r.order.Expires, until: r.until})
+			f.suspend = append(f.suspend, &Suspension{Order: r.order.ID, Reason: r.order.Reason, Until: r.order.Expires, until: r.until})
 		}
 	}
 	q.force.Store(f)

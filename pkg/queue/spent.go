@@ -4,8 +4,10 @@ import (
 	"time"
 
 	"kumo/pkg/egress"
+	"kumo/pkg/journal"
 	"kumo/pkg/message"
 	"kumo/pkg/option"
+	"kumo/pkg/smtp"
 )
 
 // leastWait is the shortest wait in a scheduled queue, beyond the due time, that is explained.
@@ -168,4 +170,22 @@ func (c *settings) asks(spent *[]message.Span) egress.Request {
 	r := c.request
 	r.Spent = spent
 	return r
+}
+
+// leastTold is the shortest wait in a ready queue that is logged when an order takes a message back from there.
+const leastTold = time.Second
+
+// tellRecalled logs what a message has waited for that an order takes back from a ready queue: nothing else would
+// remember it.
+func (s *Queues) tellRecalled(order *Order, m *message.Message, now time.Time) {
+	if order.Silent || m.Hop.IsZero() || now.Sub(m.Hop) < leastTold {
+		return
+	}
+	account(m, nil, now)
+	wait := message.Span{}
+	if order.Kind == Hold || order.Kind == Suspend {
+		wait = message.Span{Cause: message.WaitHeld, At: order.ID, For: leastTold}
+	}
+	reply := smtp.NewReply(451, "4.4.4", "KumoMTA internal: taken back from its ready queue by order "+order.ID)
+	s.recordWait(journal.Delayed, m, nil, now, reply, nil, wait)
 }

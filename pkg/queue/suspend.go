@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 
 // Suspension says why a queue promotes nothing, and until when.
 type Suspension struct {
+	Order  string    `json:"order,omitempty"` // that suspended it, if an order did
 	Reason string    `json:"reason"`
 	Until  time.Time `json:"until"`
 
@@ -63,6 +65,6 @@ func (s *Queues) suspended(ctx context.Context, m *message.Message, p *Suspensio
 		Outcome:  message.Transient,
 		Response: smtp.NewReply(451, "4.4.4", "KumoMTA internal: scheduled queue is suspended: "+p.Reason),
 		Reason:   message.LoggedTransientFailure,
-		Wait:     &message.Span{Cause: message.WaitSuspended, At: p.Reason},
+		Wait:     &message.Span{Cause: message.WaitSuspended, At: cmp.Or(p.Order, p.Reason)},
 	}})
 }

@@ -6,10 +6,11 @@ import "kumo/pkg/message"
 // caller's again, and the Settler does not hear of them.
 func (s *Queues) Recall(want func(id message.ID) bool) []*message.Message {
 	var out []*message.Message
+	now := s.now()
 	s.each(func(l *line) {
 		l.mu.Lock()
 		n := len(out)
-		out = l.fifo.take(want, out)
+		out = l.fifo.take(want, func(it *item) { l.explain(it, now) }, out)
 		room := 0
 		if len(out) > n {
 			room = l.roomAgain()
@@ -36,16 +37,19 @@ func (s *Queues) Hurry(key string) {
 		return
 	}
 	l.notBefore = 0
+	l.blocks.Cut(now)
 	if l.fifo.n > 0 {
 		l.demand(now)
 	}
 }
 
-// take removes the items that want picks, appends their messages to out, and keeps the others in their order.
-func (f *fifo) take(want func(message.ID) bool, out []*message.Message) []*message.Message {
+// take removes the items that want picks, shows them to see, appends their messages to out, and keeps the others in
+// their order.
+func (f *fifo) take(want func(message.ID) bool, see func(*item), out []*message.Message) []*message.Message {
 	n := f.n
 	for range n {
 		if it := f.pop(); want(it.m.ID) {
+			see(&it)
 			out = append(out, it.m)
 		} else {
 			f.push(it)
