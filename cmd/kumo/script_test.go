@@ -9,9 +9,11 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	gosmtp "github.com/emersion/go-smtp"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"kumo/pkg/kumotest"
@@ -23,7 +25,9 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs testdata/script/*.txtar. Beside testscript's own commands they have:
 //
-//	sink               start a sink MTA; $SINK is its host:port, $SINKPORT its port
+//	sink [slow D] [refuse N]
+//	                   start a sink MTA; $SINK is its host:port, $SINKPORT its port; it thinks for D about each message,
+//	                   and refuses the first N for now
 //	arrived N          wait until the sink has N messages; they stand in arrived/1.eml …, newest last
 //	serve ARGS…        start kumo serve and wait until it is ready; $SMTP and $HTTP are its listeners
 //	stop               SIGTERM to the daemon; it must exit 0; its diagnostics stand in the file serve.log
@@ -95,16 +99,47 @@ func (s *stage) end() {
 func onStage(ts *testscript.TestScript) *stage { return ts.Value(stageKey{}).(*stage) }
 
 func cmdSink(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) > 0 {
-		ts.Fatalf("usage: sink")
+	if neg || len(args)%2 > 0 {
+		ts.Fatalf("usage: sink [slow D] [refuse N]")
 	}
+	data, err := sinkHook(args)
+	ts.Check(err)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	ts.Check(err)
 	s := onStage(ts)
 	s.sink, s.stopSink = kumotest.ServeSink(l, false)
+	s.sink.Data = data
 	_, port, _ := net.SplitHostPort(s.sink.Addr)
 	ts.Setenv("SINK", s.sink.Addr)
 	ts.Setenv("SINKPORT", port)
+}
+
+// sinkHook is what the sink does about each message.
+func sinkHook(args []string) (func(kumotest.Mail) error, error) {
+	var slow time.Duration
+	var refuse int64
+	for i := 0; i < len(args); i += 2 {
+		var err error
+		switch args[i] {
+		case "slow":
+			slow, err = time.ParseDuration(args[i+1])
+		case "refuse":
+			refuse, err = strconv.ParseInt(args[i+1], 10, 64)
+		default:
+			err = fmt.Errorf("a sink has no %q", args[i])
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	var seen atomic.Int64
+	return func(kumotest.Mail) error {
+		time.Sleep(slow) // it is what the script asks for
+		if seen.Add(1) <= refuse {
+			return &gosmtp.SMTPError{Code: 451, EnhancedCode: gosmtp.EnhancedCode{4, 7, 1}, Message: "greylisted"}
+		}
+		return nil
+	}, nil
 }
 
 func cmdArrived(ts *testscript.TestScript, neg bool, args []string) {
