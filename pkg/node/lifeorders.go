@@ -34,7 +34,7 @@ func (t *telling) waitAfter(entries []journal.Entry, at time.Time) waiting {
 		case planned:
 		case e.Type == journal.AdminBounce:
 			t.before = t.wait
-			w = waiting{cause: message.WaitTrashed, where: orderOf(e), until: far}
+			w = waiting{cause: message.WaitTrashed, where: bouncedBy(e), until: far}
 		case e.Type == journal.AdminUndo:
 			w = t.before
 		case e.Type == journal.AdminRebind:
@@ -46,8 +46,8 @@ func (t *telling) waitAfter(entries []journal.Entry, at time.Time) waiting {
 	return w
 }
 
-// orderOf is the order that the record of a bounce by order names: 32 digits behind the word.
-func orderOf(e *journal.Entry) string {
+// bouncedBy is the order that the record of a bounce by order names: 32 digits behind the word.
+func bouncedBy(e *journal.Entry) string {
 	_, id, ok := strings.Cut(e.Response.Content, "by order ")
 	if !ok || len(id) < 32 {
 		return ""
