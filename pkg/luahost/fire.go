@@ -103,14 +103,53 @@ func (s *State) HandlerAt(id EventID) string {
 	return s.handlers[id][0].at
 }
 
-// Script prepares for the event main: kumo.on may be called in it, it may run as long as its context lets it, and
-// the State is not used again.
-func (s *State) Script() {
-	s.phase, s.broken = Loading, true
+// Invoke calls the handlers of an event from within a running call, as Fire does; errors are the running call's.
+func (s *State) Invoke(l *lua.LState, id EventID, args ...lua.LValue) (lua.LValue, int) {
+	s.enter(l)
+	defer func() { s.depth-- }()
+	for _, h := range s.handlers[id] {
+		top := l.GetTop()
+		l.Push(h.fn)
+		for _, a := range args {
+			l.Push(a)
+		}
+		l.Call(len(args), lua.MultRet)
+		if n := l.GetTop() - top; n > 0 {
+			v := l.Get(top + 1)
+			l.SetTop(top)
+			return v, n
+		}
+	}
+	return lua.LNil, 0
+}
+
+// Registered tells where the handlers of an event were registered, in their order.
+func (s *State) Registered(event string) []string {
+	have := s.named[event]
+	if id, ok := s.host.byName[event]; ok {
+		have = s.handlers[id]
+	}
+	out := make([]string, len(have))
+	for i, h := range have {
+		out[i] = h.at
+	}
+	return out
+}
+
+// Endless lets the running call go on for as long as its context lets it; the State is not used again.
+func (s *State) Endless() {
+	s.broken = true
 	s.guard.deadline = s.guard.deadline.AddDate(100, 0, 0)
 	if d, ok := s.guard.ctx.Deadline(); ok {
 		s.guard.deadline = d
 	}
+}
+
+// Script prepares for the event main: kumo.on may be called in it, it may run as long as its context lets it, and
+// the State is not used again.
+func (s *State) Script() {
+	s.Endless()
+	s.phase = Loading
 }
 
 // call runs one function under the guard.

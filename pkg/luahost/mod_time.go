@@ -311,8 +311,14 @@ func Sleep(l *lua.LState) int {
 	if !(n >= 0) {
 		l.ArgError(1, "a number of seconds expected, zero or more")
 	}
+	Pause(l, time.Duration(min(n, 1e9)*float64(time.Second)))
+	return 0
+}
+
+// Pause waits for d, or until the call is stopped, which it then raises.
+func Pause(l *lua.LState, d time.Duration) {
 	s := From(l)
-	d := min(time.Duration(min(n, 1e9)*float64(time.Second)), time.Until(s.Deadline())+time.Millisecond)
+	d = min(d, time.Until(s.Deadline())+time.Millisecond)
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -322,5 +328,4 @@ func Sleep(l *lua.LState) int {
 	if s.guard.look() != nil {
 		l.RaiseError("%s", s.guard.err.Error())
 	}
-	return 0
 }

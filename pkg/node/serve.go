@@ -130,6 +130,9 @@ func (n *server) run(drain context.Context) error {
 	n.intake.set(n.rooms.intake)
 	n.flow.run("orders", n.orders, failed)
 	n.flow.run("configuration", n.plan.policy.Watch, failed)
+	for _, task := range n.plan.setup.Tasks() {
+		n.flow.run("task", func(ctx context.Context) error { task(ctx, n.plan.policy); return nil }, failed)
+	}
 	n.flow.run("standing orders", n.rooms.orders.Run, failed)
 	n.gate.started(s)
 	n.tail.run("gate", func(ctx context.Context) error { n.gate.Run(ctx); return nil }, failed)

@@ -15,6 +15,7 @@ import (
 	"kumo/pkg/option"
 	"kumo/pkg/queue"
 	"kumo/pkg/smtp"
+	"kumo/pkg/throttle"
 )
 
 // Options say which policy to load and what it may use.
@@ -34,6 +35,8 @@ type Options struct {
 	Library fs.FS            // helpers that ship in the binary
 	Timeout time.Duration    // the longest a handler may run; default luahost.DefaultTimeout
 	Now     func() time.Time // default time.Now
+
+	Throttles throttle.Stores // of kumo.make_throttle; by default they count in this process
 }
 
 // Policy is a loaded policy. Safe for concurrent use.
@@ -56,6 +59,13 @@ func Load(ctx context.Context, opt Options) (*Policy, error) {
 	}
 	if opt.Version == "" {
 		opt.Version = "unknown"
+	}
+	if opt.Throttles.Local == nil {
+		now := opt.Now
+		if now == nil {
+			now = time.Now
+		}
+		opt.Throttles.Local = throttle.NewLocal(now)
 	}
 	p := &Policy{opt: opt}
 	host, err := luahost.New(ctx, luahost.Options{
@@ -93,7 +103,7 @@ func Modules() []luahost.Module {
 
 // Types lists the kinds of userdata.
 func Types() []*luahost.Type {
-	return append([]*luahost.Type{&messageType, &connType, &addressType, &addressHeaderType, &mailboxType, &configType}, luahost.Types()...)
+	return append([]*luahost.Type{&messageType, &connType, &addressType, &addressHeaderType, &mailboxType, &configType, &throttleType}, luahost.Types()...)
 }
 
 // of is the Policy whose state runs. Its host is not set yet while the policy loads for the first time.

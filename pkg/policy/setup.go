@@ -22,6 +22,8 @@ type Setup struct {
 	ESMTP  []option.Resolved[listener.Options]
 	HTTP   []option.Layer // as handed to Options.HTTPListener
 
+	tasks []task // of spawn_task
+
 	Resolver     *option.Resolved[dns.ResolverOptions]     // nil: /etc/resolv.conf
 	TestResolver *option.Resolved[dns.TestResolverOptions] // goes before Resolver
 }
