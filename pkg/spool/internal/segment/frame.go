@@ -78,6 +78,9 @@ func (f Frame) Total() int64 { return FrameSize + int64(f.Head) + int64(f.Body) 
 // Checksum is the CRC32C that frames use.
 func Checksum(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
 
+// ChecksumMore is the Checksum of what crc is the checksum of, and b behind it.
+func ChecksumMore(crc uint32, b []byte) uint32 { return crc32.Update(crc, castagnoli, b) }
+
 // AppendFrame appends the header of f, sealed with k.
 func (k Key) AppendFrame(b []byte, f Frame) []byte {
 	at := len(b)
