@@ -20,6 +20,7 @@ func (idle) MessageReceived(context.Context, string, *message.Message, *message.
 }
 func (idle) Ready(context.Context, string) error { return nil }
 func (idle) Withdraw(message.ID) error           { return nil }
+func (idle) Defer(...*message.Message)           {}
 
 func (idle) Accept(context.Context, string, ...*message.Message) error { return nil }
 func (idle) Record(*journal.Record)                                    {}

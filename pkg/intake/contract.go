@@ -20,7 +20,10 @@ type Hooks interface {
 type Store interface {
 	// Accept with a non-empty order is idempotent: the same order stores once.
 	Accept(ctx context.Context, order string, ms ...*message.Message) error
-	// Withdraw ends a stored message that nobody has been told of.
+	// Defer takes messages over that are to be stored when their first attempt fails, or at shutdown. It cannot fail,
+	// and marks them Deferred.
+	Defer(ms ...*message.Message)
+	// Withdraw ends a message that was stored or deferred and that nobody has been told of.
 	Withdraw(id message.ID) error
 }
 

@@ -10,7 +10,7 @@
 //  5. Work out the queue of each message. Messages for the queue "null" end here.
 //  6. Ask the next room whether each queue can be had. That is before storing, so that a broken queue
 //     configuration is a temporary failure for the peer and not an orphan in the spool.
-//  7. Store all messages in one call: all are durable or none is. A large message for many recipients is not made
+//  7. Store all messages in one call, or leave them to the store's care if the listener has deferred_spool: all are durable or none is. A large message for many recipients is not made
 //     at once: portions of 64 MiB go through steps 2 to 7 one after the other and leave memory, and when one is
 //     refused those before it are withdrawn.
 //  8. Write one Reception record per stored message: after storing, because the log must not claim what the disk
@@ -19,7 +19,10 @@
 //
 // Invariants:
 //   - durable-250: ids are returned without an error only after Store.Accept succeeded for every message that is
-//     not dropped.
+//     not dropped. The one exception is deferred_spool: messages of a submission that says so are acknowledged when the
+//     store has them in memory, unless policy asked for more (set_force_sync, save, shrink), memory is low, or the
+//     submission is large or an order's. Their Reception records say "deferred_spool". An orderly stop stores them; a
+//     crash loses them.
 //   - all-or-none: with an error nothing of the submission is stored, recorded as received, or queued (unless the
 //     process dies while it withdraws the portions of a large one).
 //   - bounded: a submission costs its data, and 64 MiB or one message more.

@@ -94,7 +94,7 @@ func (in *Intake) portion(ctx context.Context, t *taking, groups [][]mail.Addres
 	if last {
 		order = t.sub.Order
 	}
-	if err := in.store(ctx, t.sub, order, kept[stored:]); err != nil {
+	if err := in.store(ctx, t, order, kept[stored:]); err != nil {
 		return err
 	}
 	t.charge(kept[stored:], asked, in.Now())
@@ -189,10 +189,11 @@ func (in *Intake) ask(ctx context.Context, sub *message.Submission, drafts []dra
 }
 
 // store checks the queues and makes ms durable.
-func (in *Intake) store(ctx context.Context, sub *message.Submission, order string, ms []*message.Message) error {
+func (in *Intake) store(ctx context.Context, t *taking, order string, ms []*message.Message) error {
 	if len(ms) == 0 {
 		return nil
 	}
+	sub := t.sub
 	for i, m := range ms {
 		if i > 0 && ms[i-1].Queue == m.Queue {
 			continue
@@ -207,11 +208,36 @@ func (in *Intake) store(ctx context.Context, sub *message.Submission, order stri
 	if late := tooLate(ctx, sub); late != nil {
 		return late
 	}
-	if err := in.Store.Accept(ctx, order, ms...); err != nil {
-		return storeError(err, sub.Hostname)
+	now, later := ms, []*message.Message(nil)
+	if sub.Deferred && sub.Order == "" && !t.large() {
+		now, later = deferrable(ms)
+	}
+	if len(now) > 0 {
+		if err := in.Store.Accept(ctx, order, now...); err != nil {
+			return storeError(err, sub.Hostname)
+		}
+	}
+	if len(later) > 0 {
+		in.Store.Defer(later...)
 	}
 	return nil
 }
+
+// deferrable parts messages into those that are to be stored before they are acknowledged, because policy said so, and
+// those that deferred_spool lets wait.
+func deferrable(ms []*message.Message) (now, later []*message.Message) {
+	for _, m := range ms {
+		if m.Urgent() {
+			now = append(now, m)
+		} else {
+			later = append(later, m)
+		}
+	}
+	return now, later
+}
+
+// deferredText is what the Reception record of a message says that was acknowledged before it was stored.
+const deferredText = "deferred_spool: not stored before the first attempt fails"
 
 func (in *Intake) record(t *taking) {
 	sub := t.sub
@@ -229,8 +255,12 @@ func (in *Intake) record(t *taking) {
 	}
 	for _, m := range t.kept {
 		r.Msg = m
+		r.Response.Text = ""
+		if m.Deferred {
+			r.Response.Text = deferredText
+		}
 		in.Recorder.Record(&r)
-		if t.large() {
+		if t.large() || m.Released() {
 			m.Shrink() // the log may have wanted its header
 		}
 	}

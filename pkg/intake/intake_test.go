@@ -73,6 +73,14 @@ func (h *house) Withdraw(id message.ID) error {
 	return nil
 }
 
+func (h *house) Defer(ms ...*message.Message) {
+	h.step("defer %d", len(ms))
+	for _, m := range ms {
+		m.Deferred = true
+	}
+	h.stored = append(h.stored, ms...)
+}
+
 // Body is message.Body.
 func (h *house) Body(message.ID) ([]byte, error) { return []byte("as stored"), nil }
 

@@ -150,6 +150,7 @@ func (s *session) accept(msg []byte) {
 		SessionID:  s.id,
 		Trace:      s.opts.TraceHeaders,
 		Batch:      s.opts.BatchHandling,
+		Deferred:   s.opts.DeferredSpool,
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, s.opts.DataProcessingTimeout)
 	ids, err := s.srv.Intake.Accept(ctx, &sub)

@@ -60,6 +60,9 @@ type Options struct {
 	TLSPrivateKey option.Secret `opt:"tls_private_key"`
 	// How long policy and spool may take for one message before the peer gets 451 4.4.5.
 	DataProcessingTimeout time.Duration `opt:"data_processing_timeout,default=5m,since=2025.03.19"`
+	// Acknowledge messages before they are on stable storage: they are written when their first attempt fails, and at
+	// shutdown. A crash or power cut loses those in memory; their Reception records say so.
+	DeferredSpool bool `opt:"deferred_spool,default=false"`
 	// Metadata that every connection of this listener starts with.
 	Meta map[string]any `opt:"meta,merge=map,since=2025.05.06"`
 }

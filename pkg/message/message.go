@@ -41,6 +41,14 @@ type Message struct {
 	Hop   time.Time
 	Spent []Span
 
+	// ForceSync: policy wants the message on stable storage before it is acknowledged, whatever deferred_spool says.
+	ForceSync bool
+	// Deferred: the message was acknowledged and is in memory only, because its listener has deferred_spool.
+	Deferred bool
+
+	saved  bool // see Save
+	lean   bool // see Release
+	edited bool // body is not what the loader would bring back
 	body   []byte
 	loader Body
 }
@@ -89,19 +97,39 @@ func (m *Message) InMemory() bool { return m.body != nil }
 
 // SetData replaces the body. The message keeps b.
 func (m *Message) SetData(b []byte) {
+	m.edited = m.loader != nil
 	m.body = b
 	m.Size = len(b)
 }
 
 // SetLoader says where the body can be had again after Shrink.
-func (m *Message) SetLoader(l Body) { m.loader = l }
+func (m *Message) SetLoader(l Body) { m.loader, m.edited = l, false }
 
 // Shrink drops the body from memory if it can be loaded again.
 func (m *Message) Shrink() {
-	if m.loader != nil {
+	if m.loader != nil && !m.edited {
 		m.body = nil
 	}
 }
+
+// Save asks for the message to be stored before it is acknowledged. One that is stored already stays so.
+func (m *Message) Save() { m.saved = true }
+
+// Urgent reports whether the message is to be stored before it is acknowledged whatever deferred_spool says.
+func (m *Message) Urgent() bool { return m.ForceSync || m.saved }
+
+// Release is Shrink for a message that may not be stored yet: it is then to be stored before it is acknowledged, and
+// leaves memory once it is (Released).
+func (m *Message) Release() {
+	if m.loader == nil {
+		m.Save()
+	}
+	m.lean = true
+	m.Shrink()
+}
+
+// Released reports whether somebody has asked for the body to leave memory.
+func (m *Message) Released() bool { return m.lean }
 
 // QueueName works out the scheduled queue of m from its metadata and first recipient (semantics.md 4.1): meta
 // "queue" is the whole name; else campaign, tenant and routing_domain with the recipient's domain in lower case.

@@ -23,6 +23,7 @@ type Submission struct {
 	SessionID string // uuid of the inbound session, "" if none
 	Trace     TraceHeaders
 	Batch     Batching
+	Deferred  bool   // deferred_spool: the messages may be acknowledged before they are stored
 	Order     string // id of the order that causes this submission, "" if none: makes it idempotent
 }
 

@@ -29,6 +29,7 @@ type rooms struct {
 	registry *metric.Registry
 	journal  *journal.Journal
 	spool    *spool.Spool
+	keeper   keeper // the spool as the queues see it
 	planner  *egress.Planner
 	queues   *queue.Queues
 	orders   *queue.Orders
@@ -108,6 +109,7 @@ func connect(p *plan, s *spool.Spool, j *journal.Journal, reg *metric.Registry, 
 	name := hostname()
 	back := &feedback{}
 	r := &rooms{plan: p, log: log, hostname: name, registry: reg, journal: j, spool: s, planner: planner, smtp: listener.NewMetrics(reg)}
+	r.keeper = newKeeper(s)
 	r.ready = ready.New(ready.Options{
 		Settler:  back,
 		Carriers: delivery.New(delivery.Options{Dialer: dialer, Hostname: name}),
@@ -117,7 +119,7 @@ func connect(p *plan, s *spool.Spool, j *journal.Journal, reg *metric.Registry, 
 		Log:      log,
 	})
 	r.queues = queue.New(queue.Options{
-		Store: store{s}, Configs: p.policy, Planner: planner, Feed: r.ready, Recorder: j, Clock: systemClock{},
+		Store: r.keeper, Configs: p.policy, Planner: planner, Feed: r.ready, Recorder: j, Clock: systemClock{},
 		Metrics: queue.NewMetrics(reg), Epoch: p.policy.Epoch, Log: log,
 	})
 	back.Queues = r.queues
@@ -125,13 +127,13 @@ func connect(p *plan, s *spool.Spool, j *journal.Journal, reg *metric.Registry, 
 		Ledger: ledger{store{s}}, Queues: r.queues, Floor: r.ready, Recorder: j, Flush: j.Flush,
 		Rebind: p.policy.RebindMessage, Clock: systemClock{}, Log: log,
 	})
-	r.intake = newIntake(p, s, j, next{r.queues}, reg)
+	r.intake = newIntake(p, r.keeper, j, next{r.queues}, reg)
 	return r, nil
 }
 
-func newIntake(p *plan, s *spool.Spool, j *journal.Journal, then intake.Next, reg *metric.Registry) *intake.Intake {
+func newIntake(p *plan, k keeper, j *journal.Journal, then intake.Next, reg *metric.Registry) *intake.Intake {
 	return intake.New(intake.Parts{
-		Hooks: p.policy, Store: store{s}, Next: then, Recorder: j,
+		Hooks: p.policy, Store: k, Next: then, Recorder: j,
 		IDs: message.NewIDSource(time.Now), Now: time.Now, Metrics: intake.NewMetrics(reg),
 	})
 }

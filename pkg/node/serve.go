@@ -189,7 +189,7 @@ func (n *server) leave(err error) error {
 	defer aborting()
 	err = errors.Join(err, n.ports.end(), n.flow.end(), n.out.end())
 	if n.rooms != nil {
-		err = errors.Join(err, n.rooms.spool.Close())
+		err = errors.Join(err, n.rooms.keeper.drain(n.Log), n.rooms.spool.Close())
 		n.runs.ended()
 	}
 	tail := n.tail.end()

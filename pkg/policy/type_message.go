@@ -16,7 +16,7 @@ import (
 var messageType = luahost.Type{
 	Name:    "message",
 	Doc:     "A message: envelope, metadata and content. It is valid until its event ends.",
-	Methods: append(envelopeMethods(), headerMethods()...),
+	Methods: append(append(envelopeMethods(), headerMethods()...), keepingMethods()...),
 	String: func(l *lua.LState) int {
 		return text(l, "message "+luahost.Check[*messageRef](l, 1, "a message").id())
 	},
