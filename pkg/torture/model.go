@@ -44,6 +44,7 @@ type letter struct {
 	sure    standing // as the disk has it for certain
 	pending []change // what may have reached the disk since
 	ever    []change // all that was, for disks that lose what they had
+	story   []string // what happened to it, for people
 }
 
 // envelope is what an update replaces.
@@ -81,20 +82,23 @@ type group struct {
 type rule struct {
 	order  spool.Order
 	sure   bool // BeginOrder answered
+	maybe  bool // it failed, and can be there all the same
 	over   bool // EndOrder was called
 	buried bool // and that is certain
 }
 
 // notes are bytes kept for the next daemon.
 type notes struct {
-	sure  []string // kept for certain, in their order
-	maybe map[string]bool
+	count   int
+	sure    []string // kept for certain, in their order
+	some    []string // AddNotes failed: they may be there
+	dropped []string // dropped, but not for certain
 }
 
 func newModel() *model {
 	return &model{
 		letters: make(map[message.ID]*letter), orders: make(map[string]*group), rules: make(map[string]*rule),
-		refused: make(map[message.ID]bool), notes: notes{maybe: make(map[string]bool)},
+		refused: make(map[message.ID]bool),
 	}
 }
 
@@ -122,14 +126,21 @@ func (m *model) pick(want func(*letter) bool) []*letter {
 }
 
 // do changes a letter by a record that is not certain yet.
-func (l *letter) do(make func(standing) standing) {
+func (l *letter) do(what string, make func(standing) standing) {
 	l.now = make(l.now)
 	l.pending = append(l.pending, change{make: make})
+	l.tell(what)
 }
 
 // maybe notes a change that failed, and that a crash can bring about all the same.
-func (l *letter) maybe(make func(standing) standing, doubt bool) {
+func (l *letter) maybe(what string, make func(standing) standing, doubt bool) {
 	l.pending = append(l.pending, change{make: make, doubt: doubt})
+	l.tell(what + " (failed)")
+}
+
+// tell adds to the story of a letter.
+func (l *letter) tell(what string) {
+	l.story = append(l.story, fmt.Sprintf("%s %s", time.Now().UTC().Format("15:04:05.000"), what))
 }
 
 // certain notes that everything handed over so far is on the disk, and everything refused is not.
@@ -138,7 +149,7 @@ func (m *model) certain() {
 	for _, r := range m.rules {
 		r.buried = r.buried || r.over
 	}
-	clear(m.notes.maybe)
+	m.notes.dropped = nil
 }
 
 func (l *letter) settle() {
@@ -147,6 +158,9 @@ func (l *letter) settle() {
 			continue
 		}
 		l.sure = c.make(l.sure)
+	}
+	if len(l.pending) > 0 {
+		l.tell("certain")
 	}
 	l.ever = append(l.ever, l.pending...)
 	l.pending = nil
@@ -164,13 +178,12 @@ func (l *letter) former() []standing {
 func fold(from standing, changes []change) []standing {
 	out := []standing{from}
 	for _, c := range changes {
-		for _, s := range out {
+		for _, s := range slices.Clone(out) {
 			next := c.make(s)
 			if i := slices.Index(out, next); i >= 0 {
-				out = append(slices.Delete(out, i, i+1), next)
-			} else {
-				out = append(out, next)
+				out = slices.Delete(out, i, i+1)
 			}
+			out = append(out, next)
 		}
 	}
 	return out
@@ -180,6 +193,7 @@ func fold(from standing, changes []change) []standing {
 func (l *letter) adopt(s standing) {
 	l.ever = append(l.ever, l.pending...)
 	l.now, l.sure, l.pending, l.taken = s, s, nil, false
+	l.tell("found " + s.String())
 }
 
 func (s standing) String() string {

@@ -41,7 +41,7 @@ func ops() []op {
 
 // work does n random things, until the power is off or the spool is closed.
 func (p *point) work(n int) {
-	all := ops()
+	all := append(ops(), orderOps()...)
 	total := 0
 	for _, o := range all {
 		total += o.weight
@@ -176,14 +176,14 @@ func (p *point) answered(ls []*letter, first standing, err error) {
 		p.m.certain()
 		for _, l := range ls {
 			p.m.add(l)
-			l.do(func(standing) standing { return first })
+			l.do("accept", func(standing) standing { return first })
 			l.settle()
 			p.count.Messages++
 		}
 	case p.off() || p.lenient:
 		for _, l := range ls {
 			p.m.add(l)
-			l.maybe(func(standing) standing { return first }, !p.off())
+			l.maybe("accept", func(standing) standing { return first }, !p.off())
 		}
 	default:
 		p.fault("accept", err)
@@ -223,7 +223,7 @@ func (p *point) acceptTogether() {
 	}
 }
 
-// live are the letters that the driver has in its hands.
+// live are the letters that are scheduled or in the hands of the driver.
 func (p *point) live() []*letter {
 	return p.m.pick(func(l *letter) bool { return !l.now.gone && l.now.state == spool.Scheduled })
 }
@@ -236,9 +236,18 @@ func (p *point) some(ls []*letter) *letter {
 	return ls[p.IntN(len(ls))]
 }
 
+// envelopeChange is what an update makes of a letter whose new envelope has that number.
+func (p *point) envelopeChange(env int) func(standing) standing {
+	due, attempts, last := nanos(p.due()), p.IntN(50), fmt.Sprint("451 later ", p.IntN(1000))
+	return func(s standing) standing {
+		s.env, s.due, s.attempts, s.last = env, due, attempts, last
+		return s
+	}
+}
+
 func (p *point) update() {
 	l := p.some(p.live())
-	if l == nil {
+	if l == nil || !p.take(l) {
 		return
 	}
 	e := p.envelope()
@@ -248,26 +257,21 @@ func (p *point) update() {
 		})
 	}
 	l.envs = append(l.envs, e)
-	env, due, attempts, last := len(l.envs)-1, nanos(p.due()), p.IntN(50), fmt.Sprint("451 later ", p.IntN(1000))
-	change := func(s standing) standing {
-		s.env, s.due, s.attempts, s.last = env, due, attempts, last
-		return s
-	}
-	m := l.message(change(l.now))
-	if err := p.s.Update(m); err != nil {
+	change := p.envelopeChange(len(l.envs) - 1)
+	if err := p.s.Update(l.message(change(l.now))); err != nil {
 		p.lazyFault("update", l, err)
 		if !broken(err) {
 			return
 		}
 	}
-	l.do(change)
+	l.do("update", change)
 	l.taken = false
 	p.count.Changes++
 }
 
 func (p *point) reschedule() {
 	l := p.some(p.live())
-	if l == nil {
+	if l == nil || !p.take(l) {
 		return
 	}
 	due, attempts := p.due(), p.IntN(50)
@@ -275,7 +279,7 @@ func (p *point) reschedule() {
 		p.lazyFault("reschedule", l, err)
 		return
 	}
-	l.do(func(s standing) standing {
+	l.do("reschedule", func(s standing) standing {
 		s.due, s.attempts = nanos(due), attempts
 		return s
 	})
@@ -285,14 +289,15 @@ func (p *point) reschedule() {
 
 func (p *point) end() {
 	l := p.some(p.live())
-	if l == nil {
+	if l == nil || !p.take(l) {
 		return
 	}
 	if err := p.s.End(l.id, spool.Ending(1+p.IntN(5))); err != nil {
 		p.lazyFault("end", l, err)
 		return
 	}
-	l.do(func(standing) standing { return standing{gone: true} })
+	l.do("end", func(standing) standing { return standing{gone: true} })
+	l.taken = false
 	p.count.Ends++
 }
 
@@ -308,7 +313,7 @@ func (p *point) lazyFault(what string, l *letter, err error) {
 
 // load brings a letter back and compares it.
 func (p *point) load() {
-	l := p.some(p.live())
+	l := p.some(p.m.pick(func(l *letter) bool { return !l.now.gone && !p.near(l) }))
 	if l == nil {
 		return
 	}

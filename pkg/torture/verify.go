@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"syscall"
 	"testing/synctest"
 	"time"
@@ -35,6 +36,11 @@ func (p *point) check(exactly bool) bool {
 		p.judge(l, at, there)
 	})
 	p.explain()
+	if !p.off() {
+		p.checkRules()
+		p.checkNotes()
+		p.checkOfOrder()
+	}
 	p.checkOrders()
 	return true
 }
@@ -80,7 +86,7 @@ func (p *point) judge(l *letter, at spool.Entry, there bool) {
 	allowed := l.allowed()
 	if !there {
 		if !slices.ContainsFunc(allowed, func(s standing) bool { return s.gone || p.expired(s) }) {
-			p.lost(l, fmt.Sprintf("message %s is lost: it was %s", l.id, describe(allowed)))
+			p.lost(l, fmt.Sprintf("message %s is lost: it was %s; %s", l.id, describe(allowed), strings.Join(l.story, ", ")))
 		}
 		l.adopt(standing{gone: true})
 		return
@@ -105,7 +111,7 @@ func (p *point) judge(l *letter, at spool.Entry, there bool) {
 			return
 		}
 	}
-	p.failf("%s", why)
+	p.failf("%s; %s", why, strings.Join(l.story, ", "))
 	l.adopt(seen(at))
 }
 
@@ -135,9 +141,13 @@ func (s standing) fits(e spool.Entry) bool {
 	return s.state == is.state && s.due == is.due && s.attempts == is.attempts && s.order == is.order
 }
 
+// trashSlack is how long after its time the trash may be emptied: it is looked at once in a while, and times of bounces are
+// kept to the minute.
+const trashSlack = 2 * time.Minute
+
 // expired reports that a message in the trash may be gone.
 func (p *point) expired(s standing) bool {
-	return s.state == spool.Trashed && p.keep > 0 && time.Since(time.Unix(0, s.since)) >= p.keep
+	return s.state == spool.Trashed && p.keep > 0 && time.Since(time.Unix(0, s.since)) >= p.keep-trashSlack
 }
 
 // compare reads a letter back and says what is different, "" if nothing is.
@@ -165,6 +175,8 @@ func (p *point) compare(l *letter, s standing) string {
 		return fmt.Sprintf("message %s: metadata %v, want %v", l.id, m.Meta.All(), want.Meta.All())
 	case m.Attempts != s.attempts || nanos(m.Due) != s.due:
 		return fmt.Sprintf("message %s: %d attempts, due %d, want %s", l.id, m.Attempts, nanos(m.Due), s)
+	case !sameTries(m.History, want.History):
+		return fmt.Sprintf("message %s: attempts %+v, want %+v", l.id, m.History, want.History)
 	case m.LastResponse != want.LastResponse:
 		return fmt.Sprintf("message %s: last response %q, want %q", l.id, m.LastResponse, want.LastResponse)
 	}
@@ -178,6 +190,12 @@ func (p *point) unread(l *letter, why string, err error) string {
 	}
 	l.broken = l.broken || p.tolerant && errors.Is(err, spool.ErrDamaged)
 	return why
+}
+
+func sameTries(a, b []message.Try) bool {
+	return slices.EqualFunc(a, b, func(a, b message.Try) bool {
+		return a.At.Equal(b.At) && a.Response == b.Response && a.Source == b.Source && a.Peer == b.Peer
+	})
 }
 
 func texts(as []mail.Address) []string {
@@ -269,14 +287,19 @@ func (p *point) endings() {
 	if p.off() {
 		return
 	}
-	for _, l := range p.live() {
-		if err := p.s.End(l.id, spool.EndDelivered); err != nil {
-			p.failf("end of %s: %v", l.id, err)
+	for _, l := range p.m.pick(func(l *letter) bool { return !l.now.gone }) {
+		if err := p.s.End(l.id, spool.EndDelivered); err != nil && !p.expired(l.now) {
+			p.failf("end of %s, which is %s: %v", l.id, l.now, err)
 			return
 		}
-		l.do(func(standing) standing { return standing{gone: true} })
+		l.do("end", func(standing) standing { return standing{gone: true} })
 		p.count.Ends++
 	}
+	for _, r := range p.m.rules {
+		p.s.EndOrder(r.order.ID)
+		r.over = true
+	}
+	p.dropNotes()
 	for _, name := range p.m.names {
 		p.s.ForgetOrder(name)
 		p.m.orders[name].gone = true
