@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"kumo/pkg/message"
@@ -184,6 +185,7 @@ func (r *Reader) follow(rp *replayer, changed map[message.ID]*change) {
 			*c = change{e: e, updated: true, retimed: true, is: is}
 		case segment.Reschedule:
 			c.e.due, c.e.attempts, c.retimed = e.due, e.attempts, true
+			c.applied = slices.DeleteFunc(c.applied, func(a *segment.AppliedHead) bool { return Change(a.Change) == ChangeDue })
 		}
 	}
 	rp.orphanApplied = func(id message.ID, a *segment.AppliedHead) {

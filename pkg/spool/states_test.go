@@ -124,6 +124,40 @@ func TestReadersSeeStates(t *testing.T) {
 	_ = s.Close()
 }
 
+// TestTheLatestDueTimeCounts: an order made a message due, and it was tried and rescheduled, all behind what the index
+// has. Found by kumo torture --seed 1 --point 15 --kind index-old: readers listed it at the order's time.
+func TestTheLatestDueTimeCounts(t *testing.T) {
+	dir := t.TempDir()
+	s := openIndexed(t, dir)
+	id := stock(t, s, newID(), 1)[0]
+	indexed(t, dir, 1)
+	_ = s.Close()
+	s, err := spool.Open(context.Background(), spool.Config{Dir: dir, NoIndex: true, Log: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Unix(1_900_000_000, 0)
+	if _, err := s.Apply(context.Background(), "order", spool.ChangeDue, at, []message.ID{id}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Take(id, at); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Reschedule(id, time.Time{}, 2); err != nil {
+		t.Fatal(err)
+	}
+	_ = s.Close()
+	r, err := spool.OpenReader(context.Background(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	row, err := r.Get(context.Background(), id)
+	if err != nil || !row.Due.IsZero() || row.Attempts != 2 {
+		t.Errorf("due %s after %d attempts, %v: want now after 2", row.Due, row.Attempts, err)
+	}
+}
+
 // copyFile reads files of a directory, by their paths.
 func copyFile(t testing.TB, dir string, names ...string) map[string][]byte {
 	t.Helper()

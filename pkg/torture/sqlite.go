@@ -214,9 +214,10 @@ func (l *letter) listed(row spool.Row, there, ids bool) string {
 		}
 	}
 	if !there {
-		return fmt.Sprintf("message %s is not listed, and may be %s", l.id, describe(l.allowed()))
+		return fmt.Sprintf("message %s is not listed, and may be %s; %s", l.id, describe(l.allowed()), strings.Join(l.story, ", "))
 	}
-	return fmt.Sprintf("message %s is listed as %+v, and may be %s in %q", l.id, row, describe(l.allowed()), l.envs[l.now.env].queue)
+	return fmt.Sprintf("message %s is listed as %+v, and may be %s in %q; %s", l.id, row, describe(l.allowed()), l.envs[l.now.env].queue,
+		strings.Join(l.story, ", "))
 }
 
 // dump puts the log where readers look for it.
