@@ -38,16 +38,13 @@ type rooms struct {
 	smtp     *listener.Metrics
 }
 
-// newResolver makes the resolver that the policy asked for, or that of the system.
+// newResolver makes the resolver that the policy asked for, or that of the system, and lets the policy have it, too.
 func newResolver(p *plan, cfg dns.Config) (*dns.Resolver, error) {
-	switch {
-	case p.setup.TestResolver != nil:
-		return dns.NewTest(p.setup.TestResolver.Value, cfg)
-	case p.setup.Resolver != nil:
-		cfg.Options = p.setup.Resolver.Value
-		return dns.New(cfg)
+	r, err := p.setup.NewResolver(cfg)
+	if err == nil {
+		p.policy.UseResolver(r)
 	}
-	return dns.System("", cfg)
+	return r, err
 }
 
 // newPlanner makes what decides where mail goes, without anything that sends it.

@@ -17,7 +17,7 @@ var (
 var dnsModule = luahost.Module{
 	Name: "kumo.dns",
 	Doc:  "Name resolution.",
-	Funcs: []luahost.Func{
+	Funcs: append([]luahost.Func{
 		{Name: "configure_resolver", Args: "{ name_servers=, … }", Since: "2023.08.22-4d895015", Doc: "Which name servers to ask. Without it /etc/resolv.conf says. Only in init.", Example: `kumo.on('init', function()
   kumo.dns.configure_resolver { name_servers = { '127.0.0.1:53' } }
 end)`, Go: dnsConfigureResolver},
@@ -28,7 +28,7 @@ $ORIGIN example.com.
 mx 600 A 127.0.0.1
 ]] }
 end)`, Go: dnsConfigureTestResolver},
-	},
+	}, append(lookupFuncs(), defineFuncs()...)...),
 }
 
 func dnsConfigureResolver(l *lua.LState) int {

@@ -6,8 +6,11 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 
+	"kumo/pkg/dns"
 	"kumo/pkg/egress"
 	"kumo/pkg/intake"
 	"kumo/pkg/listener"
@@ -43,6 +46,9 @@ type Options struct {
 type Policy struct {
 	opt  Options
 	host *luahost.Host
+
+	resolver  atomic.Pointer[dns.Resolver] // of kumo.dns.lookup_…; nil at first
+	resolvers sync.Map                     // name -> names, of kumo.dns.define_resolver
 }
 
 var (

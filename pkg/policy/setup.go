@@ -25,6 +25,7 @@ type Setup struct {
 	tasks []task // of spawn_task
 
 	Resolver     *option.Resolved[dns.ResolverOptions]     // nil: /etc/resolv.conf
+	DNSLimits    dns.Limits                                // kumo.dns.set_mx_…
 	TestResolver *option.Resolved[dns.TestResolverOptions] // goes before Resolver
 }
 
