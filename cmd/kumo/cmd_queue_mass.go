@@ -66,8 +66,8 @@ messages that are there now. What a session is sending right now is sent.`,
 	{
 		kind:  spool.OrderResume,
 		short: "End suspensions",
-		long: `resume ends suspensions: those of the queues that match, or with --order the one that this order made. A suspension
-of more queues than those that match stays.`,
+		long: `resume ends suspensions: those of queues that match, also when they suspend more queues than those, or with --order
+the one that this order made. Mail that came due meanwhile waits for its next retry; kumo queue requeue tries it now.`,
 		example: `  kumo queue resume --campaign spring
   kumo queue resume --all --yes
   kumo queue resume --order 5d3f2c4ec60b11f1ad62525400a1b2c3`,

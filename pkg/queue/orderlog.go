@@ -1,11 +1,13 @@
 package queue
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"time"
 
@@ -167,15 +169,21 @@ func (o *Orders) settleNotes(context.Context) error {
 	if err != nil || len(notes) == 0 {
 		return err
 	}
+	read := make([]note, 0, len(notes))
 	for _, b := range notes {
 		var n note
 		if err := json.Unmarshal(b, &n); err != nil {
 			o.log.Error("a note about records of an order cannot be read and is dropped", "error", err)
 			continue
 		}
+		read = append(read, n)
+	}
+	passed := sequelsOf(read)
+	for i := range read {
+		n := &read[i]
 		for _, id := range unpack(n.IDs) {
-			if e, ok := o.ledger.Lookup(id); ok && n.happened(&e) {
-				o.record(&n, o.load(id, &e))
+			if e, ok := o.ledger.Lookup(id); ok && (n.happened(&e) || passed.over(n, id)) {
+				o.record(n, o.load(id, &e))
 			}
 		}
 	}
@@ -192,12 +200,44 @@ func (n *note) happened(e *Entry) bool {
 	case journal.AdminBounce:
 		return e.Place == Trashed && e.Order == n.Order
 	case journal.AdminUndo:
-		return e.Place != Trashed
+		return e.Place != Trashed || e.Order != n.Of
 	case journal.AdminRebind:
 		return e.Queue == n.To
 	}
 	return false
 }
+
+// sequels are the messages of which notes say that a change was followed by another one, which only what was changed
+// can be: a bounce that was undone, a queue that was left again. Each list is in order.
+type sequels map[string][]message.ID
+
+func sequelsOf(notes []note) sequels {
+	s := make(sequels)
+	for i := range notes {
+		switch n := &notes[i]; n.Type {
+		case journal.AdminUndo:
+			s["undo "+n.Of] = append(s["undo "+n.Of], unpack(n.IDs)...)
+		case journal.AdminRebind:
+			s["left "+n.From] = append(s["left "+n.From], unpack(n.IDs)...)
+		}
+	}
+	for _, ids := range s {
+		slices.SortFunc(ids, compareIDs)
+	}
+	return s
+}
+
+// over reports whether what the note says of a message happened and was followed by something else.
+func (s sequels) over(n *note, id message.ID) bool {
+	key := "undo " + n.Order
+	if n.Type == journal.AdminRebind {
+		key = "left " + n.To
+	}
+	_, found := slices.BinarySearchFunc(s[key], id, compareIDs)
+	return found && n.Type != journal.AdminUndo
+}
+
+func compareIDs(a, b message.ID) int { return bytes.Compare(a[:], b[:]) }
 
 // oneLine keeps texts of operators from breaking the lines of replies.
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
