@@ -101,6 +101,9 @@ type topPicture struct {
 	Bytes    int64       `json:"bytes" col:"BYTES"`
 	Oldest   time.Time   `json:"oldest,omitzero" col:"OLDEST"`
 	Queues   []top.Queue `json:"queues" col:"QUEUES"`
+
+	// Figures count what went through the spool since it was made, as far as its index knows.
+	Figures spool.Figures `json:"figures"`
 }
 
 // picture looks at the spool, twice if somebody is at work in it.
@@ -110,7 +113,7 @@ func picture(ctx context.Context, s *topSource, interval time.Duration) (*topPic
 		return nil, err
 	}
 	first := l.Count
-	if l.Owner > 0 && !first.At.IsZero() {
+	for end := time.Now().Add(interval + 2*figuresAge); l.Owner > 0 && !first.At.IsZero() && time.Now().Before(end); interval = minInterval {
 		select {
 		case <-time.After(interval):
 		case <-ctx.Done():
@@ -119,8 +122,11 @@ func picture(ctx context.Context, s *topSource, interval time.Duration) (*topPic
 		if l, err = s.Look(ctx); err != nil {
 			return nil, err
 		}
+		if _, _, ok := l.Count.Since(first); ok { // else the owner has not counted again yet
+			break
+		}
 	}
-	p := &topPicture{Time: l.Time, Spool: l.Spool, PID: l.Owner, Queues: l.Queues}
+	p := &topPicture{Time: l.Time, Spool: l.Spool, PID: l.Owner, Queues: l.Queues, Figures: s.figures}
 	if in, out, ok := l.Count.Since(first); ok {
 		p.In, p.Out = &in, &out
 	}
@@ -142,7 +148,12 @@ type topSource struct {
 	opened time.Time
 	owner  int
 	run    string
+
+	figures spool.Figures // of the last look
 }
+
+// figuresAge is how old the figures of a busy owner may be.
+const figuresAge = 2 * time.Second
 
 // patience is how often a spool is read anew whose owner is not ready to be followed yet: that can mean the whole log.
 const patience = 5 * time.Second
@@ -180,7 +191,23 @@ func (s *topSource) Look(ctx context.Context) (*top.Look, error) {
 		s.close() // the next look begins anew
 		return nil, err
 	}
+	f, err := s.reader.Figures(ctx)
+	if err != nil {
+		s.close()
+		return nil, err
+	}
 	l := &top.Look{Time: time.Now(), Spool: s.dir, Owner: s.owner, Queues: make([]top.Queue, len(rows))}
+	s.figures = f
+	if s.owner > 0 && !f.At.IsZero() {
+		l.Count = top.Count{
+			At: f.At, Run: s.run, In: f.Accepted,
+			Out: f.Delivered + f.Bounced + f.Expired + f.AdminBounced + f.Discarded,
+		}
+		// Where nothing happens nothing is written: then the figures are as good as new.
+		if still := l.Time.Add(-figuresAge); f.At.Before(still) {
+			l.Count.At = still
+		}
+	}
 	for i, r := range rows {
 		l.Queues[i] = top.Queue{Name: r.Queue, Messages: r.Messages, Held: r.Held, Bytes: r.Bytes, Oldest: r.Oldest, NextDue: r.NextDue}
 	}

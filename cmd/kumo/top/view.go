@@ -113,10 +113,11 @@ func (m *Model) totals() string {
 	if m.look == nil {
 		return "waiting -"
 	}
-	n, size := 0, int64(0)
+	n, held, size := 0, 0, int64(0)
 	var oldest time.Time
 	for _, q := range m.look.Queues {
 		n += q.Messages
+		held += q.Held
 		size += q.Bytes
 		if oldest.IsZero() || q.Oldest.Before(oldest) {
 			oldest = q.Oldest
@@ -125,6 +126,9 @@ func (m *Model) totals() string {
 	s := fmt.Sprintf("waiting %s messages, %s, in %s queues", number(float64(n)), sizeText(size), number(float64(len(m.look.Queues))))
 	if n > 0 {
 		s += ", the oldest " + m.age(oldest)
+	}
+	if held > 0 {
+		s += ", " + number(float64(held)) + " held"
 	}
 	return s
 }
