@@ -96,6 +96,11 @@ func (t *table) add(v reflect.Value) error {
 			styles[i] = s.Style()
 		}
 	}
+	return t.put(cells, styles)
+}
+
+// put adds a row of texts.
+func (t *table) put(cells []string, styles []Style) error {
 	if t.settled {
 		t.widen(cells)
 		t.line(cells, styles)

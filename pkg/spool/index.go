@@ -322,7 +322,7 @@ func (x *index) create(ctx context.Context) error {
 	}
 	defer func() { _ = tx.Rollback() }()
 	for _, q := range []string{
-		indexSchema,
+		indexTables + indexViews,
 		fmt.Sprintf("PRAGMA user_version = %d", indexVersion),
 		fmt.Sprintf("INSERT INTO meta VALUES('key', '%s'), ('segment', '0'), ('offset', '0')", keyText(x.s.segs.key)),
 	} {

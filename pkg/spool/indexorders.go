@@ -108,7 +108,7 @@ func (m *mirror) copyOrders(ctx context.Context, tx *sql.Tx) error {
 		if err != nil {
 			return err
 		}
-		if err := putCommand(ctx, tx, &o); err != nil {
+		if err := putCommand(ctx, tx, "command", &o); err != nil {
 			return err
 		}
 		m.after = max(m.after, o.seq)
@@ -119,7 +119,7 @@ func (m *mirror) copyOrders(ctx context.Context, tx *sql.Tx) error {
 	return rows.Err()
 }
 
-func putCommand(ctx context.Context, tx *sql.Tx, o *Order) error {
+func putCommand(ctx context.Context, tx *sql.Tx, table string, o *Order) error {
 	result := []byte("{}")
 	if o.Counts != nil {
 		var err error
@@ -127,8 +127,8 @@ func putCommand(ctx context.Context, tx *sql.Tx, o *Order) error {
 			return err
 		}
 	}
-	_, err := tx.ExecContext(ctx, `INSERT INTO command VALUES(?, ?, ?, ?, ?, ?, 0, ?, ?, ?)
-		ON CONFLICT(id) DO UPDATE SET finished = excluded.finished, state = excluded.state, result = excluded.result,
+	_, err := tx.ExecContext(ctx, "INSERT INTO "+table+` VALUES(?, ?, ?, ?, ?, ?, 0, ?, ?, ?)
+		ON CONFLICT DO UPDATE SET finished = excluded.finished, state = excluded.state, result = excluded.result,
 		error = excluded.error`,
 		o.ID, o.Kind, o.Author, nanos(o.Created), nanos(o.Finished), o.State, validJSON(o.Payload), string(result), o.Error)
 	return err
@@ -157,8 +157,7 @@ func (m *mirror) mark(ctx context.Context, tx *sql.Tx, stands map[string]Order) 
 		if m.standing[id] {
 			continue
 		}
-		_, err := tx.ExecContext(ctx, `INSERT INTO command VALUES(?, ?, ?, ?, 0, 'done', 1, ?, '{}', '')
-			ON CONFLICT(id) DO UPDATE SET standing = 1`, id, o.Kind, o.Author, nanos(o.Created), validJSON(o.Payload))
+		_, err := tx.ExecContext(ctx, lostCommand("command")+" ON CONFLICT DO UPDATE SET standing = 1", id, o.Kind, o.Author, nanos(o.Created), validJSON(o.Payload))
 		if err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 
 	"kumo/pkg/message"
+	"kumo/pkg/spool/internal/segment"
 )
 
 // readQueues reads the numbers of the queues, and the sums that the table has.
@@ -276,12 +277,17 @@ func (x *index) row(ctx context.Context, tx *sql.Tx, e entry) ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	state, hold, trash, at := rowIs(x.s.marks.get(e.markNumber()))
+	return rowValues(&e, queue, m, x.s.marks.get(e.markNumber())), nil
+}
+
+// rowValues are the columns of message, from id on.
+func rowValues(e *entry, queue int64, m *message.Message, is segment.Standing) []any {
+	state, hold, trash, at := rowIs(is)
 	return []any{
 		e.id[:], queue, m.Sender.String(), recipientsJSON(m), e.created, e.due, int64(e.attempts), int64(e.size), m.LastResponse,
 		historyJSON(m), state, hold, trash, at,
 		int64(e.seg), int64(e.off), int64(e.head()), e.flags&flagShared != 0, int64(e.upSeg), int64(e.upOff),
-	}, nil
+	}
 }
 
 func recipientsJSON(m *message.Message) string {

@@ -60,7 +60,7 @@ const viewColumns = `lower(hex(m.id)) AS id, q.name AS queue, q.domain AS domain
   CASE m.state WHEN 0 THEN 'scheduled' WHEN 1 THEN 'held' ELSE 'trashed' END AS state,
   CASE m.state WHEN 2 THEN m.trash ELSE m.hold END AS held_by`
 
-const indexSchema = `
+const indexTables = `
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE queue (
   num            INTEGER PRIMARY KEY,
@@ -114,25 +114,37 @@ CREATE TABLE command (
   error    TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE figure (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-` + indexViews
+`
 
 // indexViews are what everybody may rely on. They say what the tables mean, so that the tables can change.
-const indexViews = `
-CREATE VIEW messages AS SELECT ` + viewColumns + `
-  FROM message m JOIN queue q ON q.num = m.queue WHERE m.state < 2;
-CREATE VIEW trash AS SELECT ` + viewColumns + `, m.trashed_at / 1e9 AS trashed
-  FROM message m JOIN queue q ON q.num = m.queue WHERE m.state = 2;
-CREATE VIEW queues AS SELECT name AS queue, domain, tenant, campaign, routing_domain, messages, held, bytes, attempts,
+var indexViews = createViews("CREATE VIEW", queueSums)
+
+// queueSums are the sums that the owner keeps.
+const queueSums = `SELECT name AS queue, domain, tenant, campaign, routing_domain, messages, held, bytes, attempts,
   oldest / 1e9 AS oldest, CASE next_due WHEN -1 THEN NULL WHEN 0 THEN oldest ELSE next_due END / 1e9 AS next_due
-  FROM queue WHERE messages > 0;
-CREATE VIEW attempts AS SELECT lower(hex(m.id)) AS id, q.name AS queue,
+  FROM queue WHERE messages > 0`
+
+// queueCounts are the same, counted: for a reader that knows messages that the owner did not count.
+const queueCounts = `SELECT q.name AS queue, q.domain, q.tenant, q.campaign, q.routing_domain, count(*) AS messages,
+  sum(m.state = 1) AS held, sum(m.size) AS bytes, sum(m.attempts) AS attempts, min(m.created) / 1e9 AS oldest,
+  min(CASE m.state WHEN 1 THEN NULL ELSE iif(m.due, m.due, m.created) END) / 1e9 AS next_due
+  FROM message m JOIN queue q ON q.num = m.queue WHERE m.state < 2 GROUP BY q.num`
+
+func createViews(create, queues string) string {
+	return create + ` messages AS SELECT ` + viewColumns + `
+  FROM message m JOIN queue q ON q.num = m.queue WHERE m.state < 2;
+` + create + ` trash AS SELECT ` + viewColumns + `, m.trashed_at / 1e9 AS trashed
+  FROM message m JOIN queue q ON q.num = m.queue WHERE m.state = 2;
+` + create + ` queues AS ` + queues + `;
+` + create + ` attempts AS SELECT lower(hex(m.id)) AS id, q.name AS queue,
   m.attempts - json_array_length(m.history) + t.key + 1 AS number, json_extract(t.value, '$.at') AS time,
   json_extract(t.value, '$.response') AS response, json_extract(t.value, '$.source') AS source,
   json_extract(t.value, '$.peer') AS peer
   FROM message m JOIN queue q ON q.num = m.queue JOIN json_each(m.history) t WHERE m.history <> '' AND m.state < 2;
-CREATE VIEW orders AS SELECT id, kind, author, created / 1e9 AS created, nullif(finished, 0) / 1e9 AS finished, state,
+` + create + ` orders AS SELECT id, kind, author, created / 1e9 AS created, nullif(finished, 0) / 1e9 AS finished, state,
   standing, json_extract(payload, '$.reason') AS reason, json_extract(payload, '$.match') AS match,
   unixepoch(json_extract(payload, '$.expires')) AS expires, json_extract(result, '$.matched') AS matched,
   json_extract(result, '$.done') AS done, json_extract(result, '$.busy') AS busy, nullif(error, '') AS error
   FROM command;
 `
+}

@@ -33,9 +33,14 @@ type Reader struct {
 	extra  table
 	marks  marks
 	hidden map[message.ID]bool // rows of the index that do not count
-	found  Recovery
-	pages  *pages // made when a match needs it
-	veiled bool   // temp.hidden is there
+	// Orders that the end of the log says something lasts of, and those of which nothing lasts any more (nil).
+	standing map[string]*Order
+	found    Recovery
+	pages    *pages // made when a match needs it
+	veiled   bool   // temp.hidden is there
+
+	shadowed bool    // temporary views are there
+	blank    *sql.DB // in place of an index that cannot be used
 }
 
 // OpenReader opens the spool in dir for reading. Errors: ErrNoSpool, a newer format, those of the disk.
@@ -44,7 +49,7 @@ func OpenReader(ctx context.Context, dir string) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Reader{dir: dir, hidden: make(map[message.ID]bool)}
+	r := &Reader{dir: dir, hidden: make(map[message.ID]bool), standing: make(map[string]*Order)}
 	if err := r.open(ctx); err != nil {
 		_ = r.Close()
 		return nil, fmt.Errorf("read spool %s: %w", dir, err)
@@ -147,6 +152,7 @@ func (r *Reader) replay(ctx context.Context, seg uint32, off int64) error {
 		fsys: OS{}, dir: r.segs.dir, key: r.segs.key, log: slog.New(slog.DiscardHandler), table: &r.extra, names: &r.names,
 		segs: r.segs, marks: &r.marks, found: &r.found, done: make(map[string]*doneOrder), fromSeg: seg, fromOff: off,
 	}
+	rp.over = func(order string) { r.standing[order] = nil }
 	if seg > 0 {
 		r.follow(rp, changed)
 	}
@@ -154,6 +160,9 @@ func (r *Reader) replay(ctx context.Context, seg uint32, off int64) error {
 		return explain(err, r.dir)
 	}
 	rp.settle()
+	for id, st := range rp.standing {
+		r.standing[id] = &st.order
+	}
 	return r.merge(ctx, changed)
 }
 
@@ -290,6 +299,9 @@ func (r *Reader) Close() error {
 	}
 	if r.db != nil {
 		err = errors.Join(err, r.db.Close())
+	}
+	if r.blank != nil {
+		err = errors.Join(err, r.blank.Close())
 	}
 	if r.pages != nil {
 		r.pages.close()

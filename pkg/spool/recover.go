@@ -67,6 +67,8 @@ type replayer struct {
 	orphan  func(kind segment.Kind, id message.ID, e entry, is segment.Standing)
 	// orphanApplied is told, if it is not nil, what an applied record says about messages that were accepted before.
 	orphanApplied func(id message.ID, a *segment.AppliedHead)
+	// over is told, if it is not nil, which orders that were begun before are over.
+	over func(order string)
 
 	open    map[string]*openOrder
 	damaged map[message.ID][]int

@@ -62,6 +62,8 @@ func (r *replayer) orderOver(rec segment.Record) error {
 	if old := r.standing[id]; old != nil {
 		r.segs.hold(old.seg, -1)
 		delete(r.standing, id)
+	} else if r.over != nil {
+		r.over(id)
 	}
 	return nil
 }
