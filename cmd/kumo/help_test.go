@@ -70,7 +70,7 @@ func TestEveryExampleParses(t *testing.T) {
 	for _, v := range verbs(newRoot(c)) {
 		for line := range strings.Lines(v.Example) {
 			for part := range strings.SplitSeq(line, "|") {
-				words := strings.Fields(part)
+				words := shellWords(part)
 				at := slices.Index(words, "kumo")
 				if at < 0 {
 					at = slices.Index(words, "<(kumo")
@@ -84,6 +84,25 @@ func TestEveryExampleParses(t *testing.T) {
 			}
 		}
 	}
+}
+
+// shellWords splits a line as a shell does, at spaces that no quotation marks surround. The marks stay.
+func shellWords(line string) (words []string) {
+	mark := rune(0)
+	for _, piece := range strings.FieldsFunc(strings.Map(func(r rune) rune {
+		switch {
+		case mark == 0 && (r == '\'' || r == '"'):
+			mark = r
+		case r == mark:
+			mark = 0
+		case mark != 0 && r == ' ':
+			return '\u00a0' // is no end of a word
+		}
+		return r
+	}, line), func(r rune) bool { return strings.ContainsRune(" \t\n", r) }) {
+		words = append(words, strings.ReplaceAll(piece, "\u00a0", " "))
+	}
+	return words
 }
 
 // parses runs a command line up to the point where its command would work.

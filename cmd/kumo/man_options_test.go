@@ -205,7 +205,7 @@ flush says: many messages share one sync. One process at a time owns a spool; ev
   }
   kumo.define_spool { name = 'meta', path = '/var/spool/kumomta/meta' }
 end)`,
-			see: []string{"kumo-serve(1)", "kumo-inject(1)", "kumo-queue-list(1)"},
+			see: []string{"kumo-serve(1)", "kumo-inject(1)", "kumo-queue-list(1)", "kumo-sql(1)"},
 		},
 		{
 			name: "resolver", call: "kumo.dns.configure_resolver", schema: option.SchemaOf[dns.ResolverOptions](),
@@ -230,8 +230,8 @@ var files = map[string][][2]string{
 		{"lock", "Held by the owner; its process id stands in it."},
 		{"log/NNNNNNNNNN.log", "The truth: segments to which records of messages are appended, each with a checksum. A segment is deleted when it and all before it hold nothing that waits."},
 		{"damaged/", "Segments in which damage was found, kept instead of deleted."},
-		{"index.db", "A convenience: what waits, for kumo queue list and a fast start. It is rebuilt from the segments when it is missing or damaged."},
-		{"orders.db", "What other commands ask the owner to do, kumo inject for example."},
+		{"index.db", "A convenience: what waits, for kumo queue, kumo top and kumo sql. It is rebuilt from the segments when it is missing or damaged, and may be deleted at any time, also index.db-wal and index.db-shm."},
+		{"orders.db", "What other commands ask the owner to do, kumo inject for example. Orders that act on messages are kept for 30 days, those of kumo inject for a day. Some room is set aside in it, so that orders can be given on a full disk."},
 		{"reserve", "Room that is given back to the file system when it runs full, so that mail can leave."},
 	},
 }
@@ -275,6 +275,9 @@ func objectPage(t *testing.T, o object, docs map[string]string) *page {
 		for _, f := range list {
 			p.item(italic(f[0]), f[1])
 		}
+	}
+	if o.name == "spool" {
+		spoolSections(p)
 	}
 	p.section1("EXAMPLE")
 	p.example(o.example, false)

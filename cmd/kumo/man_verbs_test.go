@@ -60,6 +60,7 @@ var related = map[string][]string{
 	"kumo-route-test":    {"kumo-egress-path(5)", "kumo-egress-pool(5)", "kumo-egress-source(5)", "kumo-queue-config(5)", "kumo-events(7)"},
 	"kumo-why":           {"kumo-egress-path(5)", "kumo-local-logs(5)", "kumo-queue-config(5)", "kumo-spool(5)"},
 	"kumo-log-tail":      {"kumo-local-logs(5)"},
+	"kumo-sql":           {"kumo-spool(5)"},
 	"kumo-top":           {"kumo-queue-config(5)", "kumo-spool(5)"},
 }
 

@@ -79,6 +79,7 @@ Exit codes: 0 done; 1 failed; 2 usage; 3 partly done; 4 lint errors; 10 no spool
 		newQueue(c),
 		newWhy(c),
 		newSpool(c),
+		newSQL(c),
 		newTop(c),
 		newRouteTest(c),
 		newLog(c),
