@@ -41,6 +41,8 @@ func Events() []luahost.Event {
 // namedEvents are those to which options give a name.
 func namedEvents() []luahost.Event {
 	return []luahost.Event{
+		{Name: "<keysource.event_name>", Args: "(args)", Returns: "string", Doc: "Key material, for a key source that names the event."},
+		{Name: "<spawn_task.event_name>", Args: "(args)", Doc: "A task of kumo.spawn_task: it may run for as long as it likes."},
 		{Name: "<configure_local_logs.filter_event>", Args: "(message)", Returns: "boolean", Doc: "Whether the logger that names the event writes a record about this message. Where it fails or is missing the record is written."},
 	}
 }

@@ -47,6 +47,7 @@ type Policy struct {
 	opt  Options
 	host *luahost.Host
 
+	secrets   secrets
 	resolver  atomic.Pointer[dns.Resolver] // of kumo.dns.lookup_…; nil at first
 	resolvers sync.Map                     // name -> names, of kumo.dns.define_resolver
 }
@@ -104,7 +105,7 @@ func (p *Policy) Watch(ctx context.Context) error { return p.host.Watch(ctx) }
 
 // Modules lists the modules of policies: the core first, because the others are its fields.
 func Modules() []luahost.Module {
-	return append([]luahost.Module{kumoModule, dnsModule}, luahost.Modules()...)
+	return append([]luahost.Module{kumoModule, dnsModule, secretsModule}, luahost.Modules()...)
 }
 
 // Types lists the kinds of userdata.
