@@ -46,7 +46,7 @@ trash is emptied early when the disk has no room. With --for, mail that comes la
 over; the match must then speak of queues alone.`,
 		example: `  kumo queue bounce --campaign spring --dry-run
   kumo queue bounce --campaign spring --reason 'wrong link' --for 1h
-  kumo queue bounce --yes --sender joe@example.com --older-than '2 days'`,
+  kumo queue bounce --yes --sender joe@example.com --older-than 2d`,
 		after:   "kumo queue undo %s brings them back, as long as they are in the trash",
 		lasts:   "bounce mail that comes later, too, for `DURATION`",
 		records: true,
