@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -243,11 +245,62 @@ func orderRows(ctx context.Context, f *spoolFlags, verb string) ([]orderRow, err
 	if err != nil {
 		return nil, spoolError(verb, err)
 	}
+	standing, err := standingOrders(ctx, dir)
+	if err != nil {
+		return nil, spoolError(verb, err)
+	}
 	rows := make([]orderRow, 0, len(orders))
 	for i := range orders {
-		rows = append(rows, orderRowOf(&orders[i]))
+		row := orderRowOf(&orders[i])
+		if _, stands := standing[row.Order]; stands {
+			row.State = orderStands
+			delete(standing, row.Order)
+		}
+		rows = append(rows, row)
 	}
+	for _, row := range standing { // orders.db was lost
+		rows = append(rows, row)
+	}
+	slices.SortStableFunc(rows, func(a, b orderRow) int { return b.Created.Compare(a.Created) })
 	return rows, nil
+}
+
+// standingOrders are the orders of which something lasts, by their ids, as the log knows them.
+func standingOrders(ctx context.Context, dir string) (map[string]orderRow, error) {
+	r, err := spool.OpenReader(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	out := make(map[string]orderRow)
+	err = r.Query(ctx, "SELECT id, kind, author, created, reason, match, expires FROM orders WHERE standing",
+		func([]string) error { return nil },
+		func(v []any) error {
+			text := func(i int) string { s, _ := v[i].(string); return s }
+			var m spool.Match
+			_ = json.Unmarshal([]byte(text(5)), &m) // an order that says nothing is shown all the same
+			row := orderRow{
+				Order: text(0), Kind: text(1), State: orderStands, Author: text(2), Created: unixTime(v[3]),
+				Match: matchText(&m, 0), Reason: text(4), Expires: unixTime(v[6]),
+			}
+			if row.Kind != spool.OrderSuspend || row.Expires.IsZero() || row.Expires.After(time.Now()) {
+				out[row.Order] = row
+			}
+			return nil
+		})
+	return out, err
+}
+
+// unixTime is a time of the index: seconds since 1970.
+func unixTime(v any) time.Time {
+	switch x := v.(type) {
+	case int64:
+		return time.Unix(x, 0)
+	case float64:
+		whole, part := math.Modf(x)
+		return time.Unix(int64(whole), int64(part*1e9))
+	}
+	return time.Time{}
 }
 
 func orderRowOf(o *spool.Order) orderRow {
