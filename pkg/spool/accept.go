@@ -112,7 +112,7 @@ func (s *Spool) accept(order string, ms []*message.Message) (uint32, error) {
 	for i, m := range ms {
 		w.added[i].queue = s.names.intern(m.Queue)
 	}
-	b, err := s.commit.enqueue(w.split(), w.size, w.added, orders)
+	b, err := s.commit.enqueue(w.split(), w.size, w.added, orders, nil)
 	if err != nil {
 		return 0, err
 	}
@@ -243,7 +243,7 @@ func (w *work) envelope(m *message.Message, size int, behind uint64, crc uint32,
 }
 
 func (w *work) addDone(key segment.Key, order string, ms []*message.Message) {
-	ids := make([][16]byte, len(ms))
+	ids := make([]message.ID, len(ms))
 	for i, m := range ms {
 		ids[i] = m.ID
 	}
@@ -314,6 +314,6 @@ func (s *Spool) ForgetOrder(order string) {
 		return
 	}
 	delete(s.done, order)
-	s.ordersMu.Unlock()
 	s.segs.hold(d.seg, -1)
+	s.ordersMu.Unlock()
 }

@@ -25,12 +25,22 @@ type batch struct {
 	waits  bool    // somebody waits for a sync
 	force  bool    // somebody waits for the write
 	probe  bool    // somebody asks whether the disk works
-	leave  bool    // the active segment is to be left if nothing in it is needed
+	leave  leaving // whether the active segment is to be left
+	copies []copied
 	done   chan struct{}
 	err    error
 	seg    uint32
 	filled time.Time
 }
+
+// leaving says whether a new segment is to be begun although the active one has room.
+type leaving uint8
+
+const (
+	leaveNot    leaving = iota
+	leaveDead           // if nothing in the log is needed
+	leaveAlways         // unless it is empty
+)
 
 // fix is an update record in a batch's lazy bytes, whose place in the log the table must learn.
 type fix struct {
@@ -41,9 +51,10 @@ type fix struct {
 
 func newBatch() *batch { return &batch{done: make(chan struct{})} }
 
-// enqueue adds the records of one Accept call: parts of altogether n bytes, the entries of their messages with
-// offsets in those bytes, and how many order-done records are among them. It returns the batch that they went into.
-func (c *committer) enqueue(parts [][]byte, n int64, added []entry, orders int64) (*batch, error) {
+// enqueue adds the records of one Accept call, or copies: parts of altogether n bytes, the entries of their messages
+// and the copies with offsets in those bytes, and how many order-done records are among them. It returns the batch that
+// they went into.
+func (c *committer) enqueue(parts [][]byte, n int64, added []entry, orders int64, copies []copied) (*batch, error) {
 	c.mu.Lock()
 	for c.cur.bytes > 0 && c.cur.bytes+n > batchBytes && !c.closed {
 		c.room.Wait()
@@ -58,6 +69,10 @@ func (c *committer) enqueue(parts [][]byte, n int64, added []entry, orders int64
 	}
 	b.parts = append(b.parts, parts...)
 	b.added = append(b.added, added...)
+	for i := range copies {
+		copies[i].off += uint32(b.bytes)
+	}
+	b.copies = append(b.copies, copies...)
 	b.bytes += n
 	b.orders += orders
 	first := !b.waits
@@ -129,7 +144,7 @@ func (b *batch) refuseMail(err error) {
 	b.mailErr = err
 	clear(b.parts)
 	clear(b.added)
-	b.parts, b.added, b.bytes, b.orders = b.parts[:0], b.added[:0], 0, 0
+	b.parts, b.added, b.copies, b.bytes, b.orders = b.parts[:0], b.added[:0], nil, 0, 0
 }
 
 // refused is why the acceptances of the batch failed, nil if they did not.
@@ -143,10 +158,10 @@ func (b *batch) refused() error {
 // size is how many bytes the batch brings into the log.
 func (b *batch) size() int64 { return int64(len(b.lazy)) + int64(len(b.urgent)) + b.bytes }
 
-// leaveDead begins a new segment if nothing in the active one is needed, so that it can be deleted.
-func (c *committer) leaveDead() error {
+// leave begins a new segment, so that the active one can be deleted.
+func (c *committer) leaveActive(how leaving) error {
 	c.mu.Lock()
-	c.cur.leave = true
+	c.cur.leave = max(c.cur.leave, how)
 	c.mu.Unlock()
 	return c.flush(true)
 }

@@ -88,6 +88,7 @@ func (c *committer) run() {
 // commit makes b durable, or fails it as a whole. Lazy records of a failed batch stay in redo.
 func (c *committer) commit(b *batch, last bool) {
 	c.takeBack(b)
+	c.dropOvertaken(b)
 	sync := b.waits || last || c.lazySyncDue(len(b.lazy))
 	c.began.Store(time.Now().UnixNano())
 	err := c.write(b, sync)
@@ -107,7 +108,7 @@ func (c *committer) commit(b *batch, last bool) {
 	}
 	c.began.Store(0)
 	kept := batch{parts: b.parts, added: b.added[:0]}
-	b.parts, b.added = nil, nil
+	b.parts, b.added, b.copies = nil, nil, nil
 	close(b.done)
 	clear(kept.parts)
 	kept.parts = kept.parts[:0]
@@ -139,7 +140,7 @@ func (c *committer) lazySyncDue(n int) bool {
 
 func (c *committer) write(b *batch, sync bool) error {
 	size := b.size()
-	if size > 0 || b.probe || b.leave {
+	if size > 0 || b.probe || b.leave != 0 {
 		if err := c.roll(b.leave); err != nil {
 			return err
 		}
@@ -220,8 +221,16 @@ func (c *committer) place(b *batch, g *segFile, size int64, sync bool) {
 	c.segs.mu.Lock()
 	g.end += size
 	g.live += int64(len(b.added)) + b.orders + b.lasting
+	for i := range b.added {
+		g.mail += b.added[i].weight()
+	}
 	c.segs.mu.Unlock()
 	c.placed(b.added, g.num, g.end)
+	for i := range b.copies {
+		if k := &b.copies[i]; !k.dropped {
+			k.placed(g.num, k.off+base)
+		}
+	}
 	for _, f := range b.fixes {
 		c.moved(f.id, g.num, uint32(from)+uint32(f.off), !f.old)
 	}
@@ -241,11 +250,10 @@ func (c *committer) place(b *batch, g *segFile, size int64, sync bool) {
 	}
 }
 
-// roll makes sure that there is a segment to write to: the active one, unless it is full or, with leaveDead, is not
-// needed by anything.
-func (c *committer) roll(leaveDead bool) error {
+// roll makes sure that there is a segment to write to: the active one, unless it is full or is to be left.
+func (c *committer) roll(leave leaving) error {
 	if g := c.active; g != nil {
-		if g.end < c.size && (!leaveDead || !c.segs.allDead()) {
+		if g.end < c.size && !c.leaves(leave) {
 			return nil
 		}
 		if c.synced < g.end {
@@ -265,6 +273,11 @@ func (c *committer) roll(leaveDead bool) error {
 	c.active, c.synced, c.muted = g, g.end, false
 	c.activeNo(g.num)
 	return nil
+}
+
+// leaves reports whether the active segment is to be left.
+func (c *committer) leaves(leave leaving) bool {
+	return leave == leaveAlways && c.active.end > segment.HeaderSize || leave == leaveDead && c.segs.allDead()
 }
 
 // retire ends the active segment at end.
@@ -294,7 +307,7 @@ func (c *committer) disown() {
 	if c.active != nil || c.prev == 0 {
 		return
 	}
-	if err := c.roll(false); err != nil && !c.muted {
+	if err := c.roll(leaveNot); err != nil && !c.muted {
 		c.muted = true // it is tried every 200 ms
 		c.log.Warn("spool: cannot begin a new segment", "error", err)
 	}

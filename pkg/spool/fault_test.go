@@ -270,16 +270,27 @@ func TestDeadSegmentsGoOldestFirst(t *testing.T) {
 			}
 			ids = append(ids, m.ID)
 		}
-		full := s.Stats().Segments
-		for _, id := range ids[1:] {
+		for _, id := range ids[len(ids)/2:] {
 			_ = s.End(id, spool.EndDelivered)
 		}
+		full := s.Stats().Segments
 		time.Sleep(4 * time.Second)
 		if n := s.Stats().Segments; n < full {
 			t.Errorf("%d of %d segments are left while the first is needed", n, full)
 		}
-		_ = s.End(ids[0], spool.EndDelivered)
+		for _, id := range ids[:len(ids)/2] {
+			_ = s.End(id, spool.EndDelivered)
+		}
 		time.Sleep(4 * time.Second)
+		gone := ""
+		for _, op := range disk.Trace() {
+			if name, ok := strings.CutPrefix(op, "remove "); ok && strings.Contains(name, "/log/") {
+				if name <= gone {
+					t.Errorf("%s was deleted after %s", name, gone)
+				}
+				gone = name
+			}
+		}
 		if n := s.Stats().Segments; n != 1 {
 			t.Errorf("%d segments are left, nothing is alive", n)
 		}

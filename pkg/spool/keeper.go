@@ -49,7 +49,7 @@ func (s *Spool) makeRoom() {
 	if err != nil || room.ReadOnly || room.OK && !s.health.tight.Load() {
 		return
 	}
-	if s.commit.leaveDead() == nil {
+	if s.commit.leaveActive(leaveDead) == nil {
 		s.health.tight.Store(false)
 	}
 }

@@ -182,7 +182,7 @@ func (s *Spool) countEnd(why Ending, n int64) {
 // letGo tells the segments, and the orders, that e no longer needs them.
 func (s *Spool) letGo(e *entry) {
 	s.marks.forget(e)
-	s.segs.hold(e.seg, -1)
+	s.segs.keep(e, -1)
 	if e.upSeg != 0 {
 		s.segs.hold(e.upSeg, -1)
 	}

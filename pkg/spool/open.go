@@ -141,6 +141,7 @@ func (s *Spool) recover(ctx context.Context, key segment.Key) error {
 	}
 	drop := r.settle()
 	s.notes = r.notes
+	s.sortNotes()
 	prev, prevEnd, err := s.secureTail(files)
 	if err != nil {
 		return err
@@ -156,8 +157,10 @@ func (s *Spool) recover(ctx context.Context, key segment.Key) error {
 	}
 	s.found.Live, s.found.Took = s.table.len(), time.Since(began)
 	s.tellRecovery()
+	_, s.compactor.start = s.segs.count()
 	s.keeper.Add(1)
 	go s.keep()
+	s.keeper.Go(s.compactInBackground)
 	if s.index != nil {
 		s.keeper.Go(s.index.run)
 	}

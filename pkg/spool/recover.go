@@ -73,7 +73,7 @@ type replayer struct {
 	open    map[string]*openOrder
 	damaged map[message.ID][]int
 	brief   segment.Brief
-	body    shared // of the latest intact record that has one
+	body    lastBody
 	cur     uint32
 	total   int64
 	read    int64
@@ -86,6 +86,12 @@ type openOrder struct {
 	seg    uint32
 	ids    []message.ID // of accept records
 	listed []message.ID // by an order-done record, nil when there was none
+}
+
+// lastBody is the latest intact body of a segment, which the records behind it may share.
+type lastBody struct {
+	seg, size, crc uint32
+	off            int64
 }
 
 // logFile is a segment before it is read.
@@ -225,6 +231,9 @@ func (r *replayer) replay(ctx context.Context, g *segFile, sealed bool) (int64, 
 		Key: r.key, Limit: g.end,
 		Intact: func(rec segment.Record) error {
 			r.found.Records++
+			if rec.Body > 0 {
+				r.body = lastBody{seg: g.num, size: rec.Body, crc: rec.BodyCRC, off: rec.BodyOff()}
+			}
 			r.read = start + rec.Off
 			if r.ticks++; r.ticks%4096 == 0 {
 				r.tell()
@@ -288,6 +297,9 @@ func (r *replayer) apply(rec segment.Record) error {
 	default:
 		err = r.applyOrder(rec)
 	}
+	if err != nil && !errors.Is(err, ErrDamaged) && !errors.Is(err, segment.ErrEnvelope) && !errors.Is(err, errMarks) {
+		return err // of the disk
+	}
 	if err != nil {
 		r.report(segment.Damage{Off: rec.Off, End: rec.Off + rec.Total(), Kind: rec.Kind, ID: rec.ID, Why: err.Error()}, r.cur)
 	}
@@ -299,8 +311,10 @@ func (r *replayer) accept(rec segment.Record) error {
 	if err := b.Decode(rec.Data); err != nil {
 		return err
 	}
-	if err := r.hasBody(rec); err != nil {
-		return err
+	if b.Behind != 0 {
+		if err := r.shared(rec); err != nil {
+			return err
+		}
 	}
 	r.end(rec.ID) // a copy of the same message stands earlier
 	e := entry{
@@ -316,34 +330,40 @@ func (r *replayer) accept(rec segment.Record) error {
 	shard, h := r.table.lock(rec.ID)
 	shard.put(e, h)
 	shard.Unlock()
-	r.segs.hold(r.cur, 1)
+	r.segs.keep(&e, 1)
+	if len(b.Order) == 0 && len(r.open) > 0 {
+		r.undo(rec.ID) // a copy: it was taken for good
+	}
 	if len(b.Order) > 0 {
 		r.member(string(b.Order), rec.ID, b.Count)
 	}
 	return nil
 }
 
-// shared is a body that the records behind it can share.
-type shared struct {
-	seg, crc, size uint32
-	off            int64
-}
-
-var errNoBody = errors.New("the body that it shares is damaged or was never written")
-
-// hasBody makes sure that there is a body for the envelope that was just read: of a batch that was never synced, a disk
-// can keep an envelope and lose the record that has the body.
-func (r *replayer) hasBody(rec segment.Record) error {
+// shared checks that the body is there that a message shares. Of a batch that was never synced a disk can keep the
+// envelope alone; were it taken, it would hide the message's earlier copy.
+func (r *replayer) shared(rec segment.Record) error {
 	b := &r.brief
-	if b.Behind == 0 {
-		r.body = shared{seg: r.cur, off: rec.BodyOff(), size: rec.Body, crc: rec.BodyCRC}
+	off := rec.Off - int64(b.Behind)
+	if r.body == (lastBody{seg: r.cur, size: b.Size, crc: b.ShareCRC, off: off}) {
 		return nil
 	}
-	want := shared{seg: r.cur, off: rec.Off - int64(b.Behind), size: b.Size, crc: b.ShareCRC}
-	if r.body != want {
-		return errNoBody
+	if off < segment.HeaderSize || b.Size > segment.MaxBody {
+		return segment.ErrEnvelope
 	}
-	return nil
+	g, err := r.segs.acquire(r.cur)
+	if err != nil {
+		return err
+	}
+	defer r.segs.release(g)
+	body, err := g.raw(off, int64(b.Size))
+	if err == nil {
+		_, err = g.checked(body, b.Size, b.ShareCRC, rec.Off)
+	}
+	if err == nil {
+		r.body = lastBody{seg: r.cur, size: b.Size, crc: b.ShareCRC, off: off}
+	}
+	return err
 }
 
 // member notes a message of an order. An order whose messages are all there is complete even without its
@@ -403,7 +423,7 @@ func (r *replayer) end(id message.ID) {
 	shard.Unlock()
 	if ok {
 		r.marks.forget(&e)
-		r.segs.hold(e.seg, -1)
+		r.segs.keep(&e, -1)
 		if e.upSeg != 0 {
 			r.segs.hold(e.upSeg, -1)
 		}
@@ -418,19 +438,20 @@ func (r *replayer) end(id message.ID) {
 // orderDone completes an order if all of its messages are there. They need not be: of a batch that was never
 // synced a disk can keep the end and lose the begin. Messages of an earlier try that was cut short are not part of it.
 func (r *replayer) orderDone(rec segment.Record) error {
-	order, ids, _, err := segment.DecodeOrderDone(rec.Data)
+	order, ids, result, err := segment.DecodeOrderDone(rec.Data)
 	if err != nil {
 		return err
+	}
+	if result == keptOrder {
+		r.complete(order, ids, r.cur)
+		return nil
 	}
 	o := r.open[order]
 	if o == nil {
 		o = &openOrder{}
 		r.open[order] = o
 	}
-	o.count, o.listed = uint32(len(ids)), nil
-	for _, id := range ids {
-		o.listed = append(o.listed, id)
-	}
+	o.count, o.listed = uint32(len(ids)), ids
 	for _, id := range o.listed {
 		if !slices.Contains(o.ids, id) {
 			return nil // settle decides

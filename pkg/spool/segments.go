@@ -19,10 +19,11 @@ type segFile struct {
 	num  uint32
 	end  int64 // bytes that count
 	live int64
-	idle int  // how often nothing was found alive in it
-	hurt bool // has damage that somebody may want to look at
-	file File // nil when it is not open
-	refs int  // readers that use file now
+	mail int64 // about how many of its bytes live messages need
+	idle int   // how often nothing was found alive in it
+	hurt bool  // has damage that somebody may want to look at
+	file File  // nil when it is not open
+	refs int   // readers that use file now
 	used uint64
 }
 
@@ -86,6 +87,41 @@ func (s *segments) hold(num uint32, n int64) {
 		g.live += n
 	}
 	s.mu.Unlock()
+}
+
+// keep counts a message into (or, with n -1, out of) the segment that its accept record stands in.
+func (s *segments) keep(e *entry, n int64) {
+	s.mu.Lock()
+	if g := s.byNum[e.seg]; g != nil {
+		g.live += n
+		g.mail += n * e.weight()
+	}
+	s.mu.Unlock()
+}
+
+// usage is what the log needs and what it has, from the first segment that anything needs.
+type usage struct {
+	first uint32 // that segment, 0 when nothing is needed
+	files int
+	bytes int64
+	mail  int64 // of live messages, about
+}
+
+func (s *segments) usage() (u usage) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, g := range s.list {
+		if u.first == 0 && g.live <= 0 {
+			continue
+		}
+		if u.first == 0 {
+			u.first = g.num
+		}
+		u.files++
+		u.bytes += g.end
+		u.mail += g.mail
+	}
+	return u
 }
 
 // acquire opens segment num for reading, or uses it where it is open. Give it back with release.
@@ -159,6 +195,34 @@ func (s *segments) dead(active uint32) []uint32 {
 		}
 	}
 	return out
+}
+
+// isDead reports that nothing needs segment num.
+func (s *segments) isDead(num uint32) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := s.byNum[num]
+	return g == nil || g.live <= 0
+}
+
+// segSize is a segment and its length.
+type segSize struct {
+	num uint32
+	end int64
+}
+
+// before lists the segments before num, oldest first, and adds up their bytes.
+func (s *segments) before(num uint32) (list []segSize, total int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, g := range s.list {
+		if g.num >= num {
+			break
+		}
+		list = append(list, segSize{g.num, g.end})
+		total += g.end
+	}
+	return list, total
 }
 
 // allDead reports that no segment is needed, and that the last one holds something all the same.

@@ -86,7 +86,12 @@ type Spool struct {
 	done      map[string]*doneOrder
 	standing  map[string]*standing
 	notes     []note
+	noteSeq   uint64 // of the latest note
 	notesRead []note // by the latest Notes
+
+	compacting sync.Mutex // held while mail is copied
+	compactor  compactor
+	short      atomic.Bool // less room than min_free_space wants
 
 	applying  sync.Mutex // held while the record of a change is on its way to the disk
 	beginning sync.Mutex // held while an order is begun
@@ -107,6 +112,8 @@ type counters struct {
 	bytes                            atomic.Int64
 	endings                          [EndUndone + 1]atomic.Int64
 	retried                          atomic.Int64 // attempts that failed for the time being
+
+	copies, copiedBytes, compacted atomic.Int64
 }
 
 // Stats are figures for metrics and `spool stats`.
@@ -122,8 +129,28 @@ type Stats struct {
 	Failures int64 `json:"failures"` // writes and syncs that failed since the start
 	Written  int64 `json:"written"`  // bytes appended since the start
 
+	LiveBytes  int64      `json:"live_bytes"` // of the log that live mail needs, about
+	Compaction Compaction `json:"compaction"`
+	Endings    Endings    `json:"endings"` // of messages since the start, by kind
+
 	// Busy is how long the write or sync that goes on now has taken, for a watchdog.
 	Busy time.Duration `json:"busy"`
+}
+
+// Compaction is what was copied so that old segments could go, since the start.
+type Compaction struct {
+	Messages int64 `json:"messages"` // records copied
+	Bytes    int64 `json:"bytes"`    // written for it, contained in Stats.Written
+	Segments int64 `json:"segments"` // emptied by it
+}
+
+// Endings counts messages by how they ended.
+type Endings struct {
+	Delivered    int64 `json:"delivered"`
+	Bounced      int64 `json:"bounced"`
+	Expired      int64 `json:"expired"`
+	AdminBounced int64 `json:"admin_bounced"` // by orders, without those that wait in the trash
+	Discarded    int64 `json:"discarded"`
 }
 
 // Stats returns the spool's figures.
@@ -134,9 +161,18 @@ func (s *Spool) Stats() Stats {
 		Live: s.table.len(), Held: held, Trashed: trashed, Segments: n, Bytes: size,
 		Accepted: s.stats.accepted.Load(), Ended: s.stats.ended.Load(), Syncs: s.stats.syncs.Load(),
 		Failures: s.stats.failures.Load(), Written: s.stats.bytes.Load(),
-		Busy: s.commit.busy(),
+		Busy: s.commit.busy(), LiveBytes: s.segs.usage().mail,
+		Compaction: Compaction{
+			Messages: s.stats.copies.Load(), Bytes: s.stats.copiedBytes.Load(), Segments: s.stats.compacted.Load(),
+		},
+		Endings: Endings{
+			Delivered: s.ends(EndDelivered), Bounced: s.ends(EndBounced), Expired: s.ends(EndExpired),
+			AdminBounced: s.ends(EndAdminBounced), Discarded: s.ends(EndDiscarded),
+		},
 	}
 }
+
+func (s *Spool) ends(why Ending) int64 { return s.stats.endings[why].Load() }
 
 // Recovery says what Open found.
 func (s *Spool) Recovery() Recovery { return s.found }

@@ -1,9 +1,11 @@
 package spool
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"fmt"
 	"slices"
 
@@ -19,7 +21,7 @@ type standing struct {
 
 // note is where a note stands.
 type note struct {
-	id   message.ID // random
+	id   message.ID // a number that counts up, and 8 random bytes
 	seg  uint32
 	off  int64
 	head uint32
@@ -56,9 +58,7 @@ func (s *Spool) BeginOrder(ctx context.Context, o Order) error {
 }
 
 func (s *Spool) orderRecord(o *Order) ([]byte, error) {
-	rec := segment.AppendOrder(segment.Reserve(nil), &segment.OrderHead{
-		ID: o.ID, Kind: o.Kind, Created: nanos(o.Created), Author: o.Author, Payload: o.Payload,
-	})
+	rec := appendOrder(segment.Reserve(nil), o)
 	if len(rec) > segment.MaxHead {
 		return nil, fmt.Errorf("payload of %d bytes: %w", len(o.Payload), ErrTooBig)
 	}
@@ -66,12 +66,22 @@ func (s *Spool) orderRecord(o *Order) ([]byte, error) {
 	return rec, nil
 }
 
+// appendOrder appends the head of an order record.
+func appendOrder(b []byte, o *Order) []byte {
+	return segment.AppendOrder(b, &segment.OrderHead{
+		ID: o.ID, Kind: o.Kind, Created: nanos(o.Created), Author: o.Author, Payload: o.Payload,
+	})
+}
+
 // EndOrder lets the log forget an order of which nothing lasts: it expired, was undone, or never had lasting effects.
 // Written soon, not waited for: after a crash it may stand again.
 func (s *Spool) EndOrder(id string) {
 	s.ordersMu.Lock()
 	st := s.standing[id]
-	delete(s.standing, id)
+	if st != nil {
+		delete(s.standing, id)
+		s.segs.hold(st.seg, -1)
+	}
 	s.ordersMu.Unlock()
 	if st == nil {
 		return
@@ -81,7 +91,6 @@ func (s *Spool) EndOrder(id string) {
 		b.lazy = segment.AppendString(segment.Reserve(b.lazy), id)
 		s.commit.key.Seal(b.lazy, at, segment.OrderOver, message.ID{}, 0, 0)
 	})
-	s.segs.hold(st.seg, -1)
 }
 
 // Standing lists the orders that were begun and not ended, oldest first: with their kind, time, author and payload.
@@ -108,8 +117,7 @@ func (s *Spool) AddNotes(ctx context.Context, notes ...[]byte) error {
 		if len(text) > segment.MaxHead {
 			return fmt.Errorf("note of %d bytes: %w", len(text), ErrTooBig)
 		}
-		n := note{head: uint32(len(text))}
-		_, _ = rand.Read(n.id[:])
+		n := note{id: s.nextNote(), head: uint32(len(text))}
 		rec := append(segment.Reserve(nil), text...)
 		s.commit.key.Seal(rec, 0, segment.Note, n.id, 0, 0)
 		var err error
@@ -123,12 +131,42 @@ func (s *Spool) AddNotes(ctx context.Context, notes ...[]byte) error {
 	return nil
 }
 
+// nextNote names a note so that it sorts behind all others.
+func (s *Spool) nextNote() (id message.ID) {
+	s.ordersMu.Lock()
+	s.noteSeq++
+	binary.BigEndian.PutUint64(id[:], s.noteSeq)
+	s.ordersMu.Unlock()
+	_, _ = rand.Read(id[8:])
+	return id
+}
+
+// sortNotes puts the notes that recovery found into their sequence: copies stand later in the log than they were made.
+func (s *Spool) sortNotes() {
+	slices.SortFunc(s.notes, func(a, b note) int { return bytes.Compare(a.id[:], b.id[:]) })
+	if n := len(s.notes); n > 0 {
+		s.noteSeq = binary.BigEndian.Uint64(s.notes[n-1].id[:])
+	}
+}
+
 // Notes returns what AddNotes kept, in its order. Errors: ErrDamaged, those of the disk.
 func (s *Spool) Notes() ([][]byte, error) {
-	s.ordersMu.Lock()
-	notes := slices.Clone(s.notes)
-	s.notesRead = notes
-	s.ordersMu.Unlock()
+	for {
+		s.ordersMu.Lock()
+		notes := slices.Clone(s.notes)
+		s.notesRead = notes
+		s.ordersMu.Unlock()
+		out, err := s.readNotes(notes)
+		s.ordersMu.Lock()
+		same := slices.Equal(notes, s.notes)
+		s.ordersMu.Unlock()
+		if err == nil || same {
+			return out, err
+		}
+	}
+}
+
+func (s *Spool) readNotes(notes []note) ([][]byte, error) {
 	out := make([][]byte, 0, len(notes))
 	for _, n := range notes {
 		b, err := s.segs.note(n)
@@ -162,16 +200,15 @@ func (s *Spool) DropNotes() {
 		ids = append(ids, n.id)
 	}
 	s.notesRead = nil
-	var gone []note
 	s.notes = slices.DeleteFunc(s.notes, func(n note) bool {
 		done := slices.Contains(ids, n.id)
 		if done {
-			gone = append(gone, n)
+			s.segs.hold(n.seg, -1)
 		}
 		return done
 	})
 	s.ordersMu.Unlock()
-	if len(gone) == 0 {
+	if len(ids) == 0 {
 		return
 	}
 	_ = s.commit.lazily(func(b *batch) {
@@ -179,7 +216,4 @@ func (s *Spool) DropNotes() {
 		b.lazy = segment.AppendNotesDone(segment.Reserve(b.lazy), ids)
 		s.commit.key.Seal(b.lazy, at, segment.NotesDone, message.ID{}, 0, 0)
 	})
-	for _, n := range gone {
-		s.segs.hold(n.seg, -1)
-	}
 }

@@ -1,10 +1,13 @@
 package spool
 
 import (
+	"cmp"
 	"encoding/binary"
+	"slices"
 	"sync"
 
 	"kumo/pkg/message"
+	"kumo/pkg/spool/internal/segment"
 )
 
 // entry is what memory keeps of a live message: 64 bytes without a pointer, so that a million of them cost the
@@ -44,6 +47,15 @@ func headHint(n uint32) uint8 { return uint8(min((n+hintUnit-1)/hintUnit, 255)) 
 
 // head is the length of the accept record's envelope, or a little more, or less than it when the hint is 255.
 func (e *entry) head() uint32 { return uint32(e.hint) * hintUnit }
+
+// weight is about how many bytes of its segment the message needs.
+func (e *entry) weight() int64 {
+	w := segment.FrameSize + int64(e.head())
+	if e.flags&flagShared == 0 {
+		w += int64(e.size)
+	}
+	return w
+}
 
 // state is where the message stands.
 func (e *entry) state() State {
@@ -224,6 +236,27 @@ func (t *table) each(f func(entry) bool) {
 			}
 		}
 	}
+}
+
+// in lists the messages whose accept records stand in segment seg, in their sequence there.
+func (t *table) in(seg uint32) []message.ID {
+	type found struct {
+		off uint32
+		id  message.ID
+	}
+	var all []found
+	t.each(func(e entry) bool {
+		if e.seg == seg {
+			all = append(all, found{e.off, e.id})
+		}
+		return true
+	})
+	slices.SortFunc(all, func(a, b found) int { return cmp.Compare(a.off, b.off) })
+	ids := make([]message.ID, len(all))
+	for i := range all {
+		ids[i] = all[i].id
+	}
+	return ids
 }
 
 func (t *table) len() int {

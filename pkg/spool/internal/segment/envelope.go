@@ -147,7 +147,34 @@ func AppendString(b []byte, s string) []byte {
 	return append(b, s...)
 }
 
-// Decode reads what spool.appendEnvelope wrote. Meta aliases b; the strings are copies.
+// Append appends what Decode reads.
+func (e *Envelope) Append(b []byte) []byte {
+	b = binary.LittleEndian.AppendUint64(b, uint64(e.Created))
+	b = binary.LittleEndian.AppendUint64(b, uint64(e.Due))
+	b = binary.AppendUvarint(b, uint64(e.Attempts))
+	b = binary.AppendUvarint(b, uint64(e.Size))
+	b = binary.AppendUvarint(b, e.Behind)
+	if e.Behind != 0 {
+		b = binary.LittleEndian.AppendUint32(b, e.ShareCRC)
+	}
+	b = AppendString(b, e.Queue)
+	b = AppendString(b, e.Sender)
+	b = binary.AppendUvarint(b, uint64(len(e.Recipients)))
+	for _, r := range e.Recipients {
+		b = AppendString(b, r)
+	}
+	b = AppendString(b, e.LastResponse)
+	b = AppendString(b, e.Order)
+	if e.Order != "" {
+		b = binary.AppendUvarint(b, uint64(e.Index))
+		b = binary.AppendUvarint(b, uint64(e.Count))
+	}
+	b = binary.AppendUvarint(b, uint64(len(e.Meta)))
+	b = append(b, e.Meta...)
+	return AppendExtra(b, &e.Extra)
+}
+
+// Decode reads what Append, and for new messages the spool, wrote. Meta aliases b; the strings are copies.
 func (e *Envelope) Decode(b []byte) error {
 	r := reader{b: b}
 	e.Created = int64(r.u64())
@@ -198,8 +225,8 @@ func (e *Brief) Decode(b []byte) error {
 	e.Due = int64(r.u64())
 	e.Attempts = uint32(r.uvarint())
 	e.Size = uint32(r.uvarint())
-	e.ShareCRC = 0
-	if e.Behind = r.uvarint(); e.Behind != 0 {
+	e.Behind, e.ShareCRC = r.uvarint(), 0
+	if e.Behind != 0 {
 		e.ShareCRC = r.u32()
 	}
 	e.Queue = r.bytes()

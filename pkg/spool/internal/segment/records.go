@@ -20,28 +20,15 @@ func DecodeSchedule(b []byte) (due int64, attempts uint32, err error) {
 }
 
 // AppendOrderDone appends the head of an order-done record. result is the order's own JSON, "" for none.
-func AppendOrderDone(b []byte, order string, ids [][16]byte, result string) []byte {
-	b = AppendString(b, order)
-	b = binary.AppendUvarint(b, uint64(len(ids)))
-	for i := range ids {
-		b = append(b, ids[i][:]...)
-	}
+func AppendOrderDone(b []byte, order string, ids []message.ID, result string) []byte {
+	b = appendIDs(AppendString(b, order), ids)
 	return AppendString(b, result)
 }
 
 // DecodeOrderDone reads the head of an order-done record.
-func DecodeOrderDone(b []byte) (order string, ids [][16]byte, result string, err error) {
+func DecodeOrderDone(b []byte) (order string, ids []message.ID, result string, err error) {
 	r := reader{b: b}
-	order = string(r.bytes())
-	n := r.uvarint()
-	if n > uint64(len(r.b)/16) {
-		return "", nil, "", ErrEnvelope
-	}
-	ids = make([][16]byte, 0, n)
-	for range n {
-		ids = append(ids, [16]byte(r.take(16)))
-	}
-	result = string(r.bytes())
+	order, ids, result = string(r.bytes()), r.ids(), string(r.bytes())
 	return order, ids, result, r.end()
 }
 

@@ -5,37 +5,14 @@ import (
 	"encoding/binary"
 	"errors"
 	"reflect"
+	"slices"
 	"testing"
+	"time"
 
 	"kumo/pkg/message"
 )
 
 var testKey = Key{Mark: 0x1badcafe, Salt: 0x0123456789abcdef}
-
-// encode writes what spool's envelope encoder writes; the round trip through the real one is tested there.
-func (e *Envelope) encode(b []byte) []byte {
-	b = binary.LittleEndian.AppendUint64(b, uint64(e.Created))
-	b = binary.LittleEndian.AppendUint64(b, uint64(e.Due))
-	b = binary.AppendUvarint(b, uint64(e.Attempts))
-	b = binary.AppendUvarint(b, uint64(e.Size))
-	b = binary.AppendUvarint(b, e.Behind)
-	if e.Behind != 0 {
-		b = binary.LittleEndian.AppendUint32(b, e.ShareCRC)
-	}
-	b = AppendString(b, e.Queue)
-	b = AppendString(b, e.Sender)
-	b = binary.AppendUvarint(b, uint64(len(e.Recipients)))
-	for _, r := range e.Recipients {
-		b = AppendString(b, r)
-	}
-	b = AppendString(b, e.LastResponse)
-	b = AppendString(b, e.Order)
-	if e.Order != "" {
-		b = binary.AppendUvarint(b, uint64(e.Index))
-		b = binary.AppendUvarint(b, uint64(e.Count))
-	}
-	return AppendString(b, string(e.Meta))
-}
 
 func testEnvelope() Envelope {
 	return Envelope{
@@ -49,7 +26,7 @@ func testSegment() []byte {
 	for i := range 3 {
 		at := len(b)
 		e := testEnvelope()
-		b = e.encode(Reserve(b))
+		b = e.Append(Reserve(b))
 		body := bytes.Repeat([]byte{byte(i)}, 100*i)
 		testKey.Seal(b, at, Accept, message.ID{byte(i)}, uint32(len(body)), Checksum(body))
 		b = append(b, body...)
@@ -89,8 +66,26 @@ func TestHeaderRoundTrip(t *testing.T) {
 }
 
 func TestEnvelopeRoundTrip(t *testing.T) {
-	want := testEnvelope()
-	b := want.encode(nil)
+	plain, extra := testEnvelope(), testEnvelope()
+	extra.Extra = Extra{
+		Standing: Standing{Hold: "h", Trash: "x", TrashedAt: 77},
+		History:  []message.Try{{At: time.Unix(5, 6), Response: "451", Source: "s", Peer: "p"}, {Response: "452"}},
+	}
+	held := testEnvelope()
+	held.Hold = "h"
+	for _, want := range []Envelope{plain, extra, held} {
+		envelopeRoundTrip(t, want)
+	}
+	long := testEnvelope()
+	long.History = make([]message.Try, message.MaxHistory+1)
+	if long.Decode(long.Append(nil)) == nil {
+		t.Error("a history that is too long is taken")
+	}
+}
+
+func envelopeRoundTrip(t *testing.T, want Envelope) {
+	t.Helper()
+	b := want.Append(nil)
 	var got Envelope
 	if err := got.Decode(b); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v", got, err)
@@ -98,10 +93,16 @@ func TestEnvelopeRoundTrip(t *testing.T) {
 	var brief Brief
 	err := brief.Decode(b)
 	if err != nil || brief.Due != want.Due || string(brief.Queue) != want.Queue || string(brief.Order) != want.Order ||
-		brief.Index != 1 || brief.Count != 2 || brief.Size != want.Size || brief.Attempts != want.Attempts {
+		brief.Index != 1 || brief.Count != 2 || brief.Size != want.Size || brief.Attempts != want.Attempts ||
+		brief.Standing != want.Standing || brief.History != nil {
 		t.Errorf("brief: %+v, %v", brief, err)
 	}
 	for n := range b {
+		plain := want
+		plain.Extra = Extra{}
+		if n == len(plain.Append(nil)) {
+			continue // nothing is missing: it is the same without the extra
+		}
 		if got.Decode(b[:n]) == nil || brief.Decode(b[:n]) == nil {
 			t.Errorf("cut at %d of %d is taken", n, len(b))
 		}
@@ -112,7 +113,7 @@ func TestEnvelopeRoundTrip(t *testing.T) {
 }
 
 func TestOrderDoneRoundTrip(t *testing.T) {
-	ids := [][16]byte{{1}, {2}}
+	ids := []message.ID{{1}, {2}}
 	b := AppendOrderDone(nil, "order", ids, `{"x":1}`)
 	order, got, result, err := DecodeOrderDone(b)
 	if err != nil || order != "order" || !reflect.DeepEqual(got, ids) || result != `{"x":1}` {
@@ -122,6 +123,56 @@ func TestOrderDoneRoundTrip(t *testing.T) {
 		if _, _, _, err := DecodeOrderDone(b[:n]); err == nil {
 			t.Errorf("cut at %d is taken", n)
 		}
+	}
+}
+
+func TestRecordsOfOrdersRoundTrip(t *testing.T) {
+	order := OrderHead{ID: "o", Kind: "hold", Created: -5, Author: "a", Payload: []byte("{}")}
+	applied := AppliedHead{Order: "o", Change: 3, At: 5, Due: -6, IDs: []message.ID{{1}, {2}}}
+	var gotOrder OrderHead
+	var gotApplied AppliedHead
+	for _, c := range []struct {
+		name   string
+		bytes  []byte
+		decode func([]byte) error
+		same   func() bool
+	}{
+		{"order", AppendOrder(nil, &order), gotOrder.Decode, func() bool { return reflect.DeepEqual(gotOrder, order) }},
+		{"applied", AppendApplied(nil, &applied), gotApplied.Decode, func() bool { return reflect.DeepEqual(gotApplied, applied) }},
+		{"notes-done", AppendNotesDone(nil, applied.IDs), func(b []byte) error {
+			ids, err := DecodeNotesDone(b)
+			if err == nil && !slices.Equal(ids, applied.IDs) {
+				t.Errorf("ids %v", ids)
+			}
+			return err
+		}, func() bool { return true }},
+		{"order-over", AppendString(nil, "o"), func(b []byte) error { _, err := DecodeOrderOver(b); return err }, func() bool { return true }},
+	} {
+		if err := c.decode(c.bytes); err != nil || !c.same() {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		for n := range c.bytes {
+			if c.decode(c.bytes[:n]) == nil {
+				t.Errorf("%s: cut at %d is taken", c.name, n)
+			}
+		}
+		if c.decode(append(c.bytes, 0)) == nil {
+			t.Errorf("%s: a byte too many is taken", c.name)
+		}
+	}
+}
+
+func TestARevokedRecordKeepsItsPlace(t *testing.T) {
+	b := testSegment()
+	testKey.Revoke(b[HeaderSize:])
+	var kinds []Kind
+	s := Scanner{
+		Key: testKey, Limit: int64(len(b)),
+		Intact:  func(r Record) error { kinds = append(kinds, r.Kind); return nil },
+		Damaged: func(d Damage) { t.Errorf("%+v", d) },
+	}
+	if _, err := s.Scan(bytes.NewReader(b), HeaderSize); err != nil || !slices.Equal(kinds, []Kind{Void, Accept, Accept, End}) {
+		t.Errorf("%v, %v", kinds, err)
 	}
 }
 
@@ -183,7 +234,7 @@ func TestScanOfARecordLongerThanItsWindow(t *testing.T) {
 	body := bytes.Repeat([]byte("long body "), 400_000)
 	at := len(data)
 	e := testEnvelope()
-	data = e.encode(Reserve(data))
+	data = e.Append(Reserve(data))
 	testKey.Seal(data, at, Accept, message.ID{42}, uint32(len(body)), Checksum(body))
 	data = append(data, body...)
 	data = append(data, testSegment()[HeaderSize:]...)
@@ -222,7 +273,7 @@ func FuzzScan(f *testing.F) {
 // FuzzEnvelope decodes hostile heads.
 func FuzzEnvelope(f *testing.F) {
 	e := testEnvelope()
-	f.Add(e.encode(nil))
+	f.Add(e.Append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var e Envelope
 		var brief Brief
@@ -234,7 +285,7 @@ func FuzzEnvelope(f *testing.F) {
 			return
 		}
 		var again Envelope
-		if err := again.Decode(e.encode(nil)); err != nil || !reflect.DeepEqual(e, again) {
+		if err := again.Decode(e.Append(nil)); err != nil || !reflect.DeepEqual(e, again) {
 			t.Fatalf("%+v became %+v: %v", e, again, err)
 		}
 	})
@@ -246,7 +297,7 @@ func BenchmarkScan(b *testing.B) {
 	for i := range 10_000 {
 		at := len(data)
 		e := testEnvelope()
-		data = e.encode(Reserve(data))
+		data = e.Append(Reserve(data))
 		testKey.Seal(data, at, Accept, message.ID{byte(i)}, uint32(len(body)), Checksum(body))
 		data = append(data, body...)
 	}
