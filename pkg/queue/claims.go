@@ -71,6 +71,18 @@ func (c *claims) cancel(order string) {
 	c.n.Store(int64(len(c.of)))
 }
 
+// waits reports whether the order waits for messages.
+func (c *claims) waits(order string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, all := range c.of {
+		if slices.ContainsFunc(all, func(o *Order) bool { return o.ID == order }) {
+			return true
+		}
+	}
+	return false
+}
+
 // take ends the claims on a message and returns the orders, the earliest first.
 func (c *claims) take(id message.ID) []*Order {
 	c.mu.Lock()

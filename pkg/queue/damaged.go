@@ -26,6 +26,9 @@ func (s *Queues) shelve(q *Scheduled, id message.ID) {
 	q.live.Add(-1)
 	s.log.Error("a stored message is damaged and was set aside; kumo spool check says where, kumo queue release has it tried again",
 		"id", id.String(), "queue", q.name)
+	if s.orders != nil {
+		s.orders.claims.take(id)
+	}
 	if err := s.store.Shelve(id); err != nil {
 		s.log.Error("cannot note that a damaged message is set aside; a restart would try it again", "id", id.String(), "error", err)
 	}

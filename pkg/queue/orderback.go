@@ -121,13 +121,19 @@ func (r *run) undo(ctx context.Context) error {
 	return r.end(ctx, of)
 }
 
-// end takes an order back: it no longer is a rule, claims nothing, and its messages wait again.
-func (r *run) end(ctx context.Context, of *Order) error {
+// end takes an order back: it no longer is a rule, claims nothing, and its messages wait again. If that fails it stands
+// again, and what is left of it can be taken back later.
+func (r *run) end(ctx context.Context, of *Order) (err error) {
+	r.mu.Lock()
+	delete(r.standing, of.ID)
+	r.mu.Unlock()
+	defer func() {
+		if err != nil {
+			r.stand(of)
+		}
+	}()
 	r.claims.cancel(of.ID)
 	if of.stands() {
-		r.mu.Lock()
-		delete(r.standing, of.ID) // comes again if this fails, with the next start
-		r.mu.Unlock()
 		r.setRules()
 		if of.Kind == Suspend {
 			if err := r.concerned(ctx, of); err != nil {
@@ -142,7 +148,7 @@ func (r *run) end(ctx context.Context, of *Order) error {
 			return err
 		}
 	}
-	err := r.ledger.OfOrder(ctx, of.ID, func(ids []message.ID) error {
+	err = r.ledger.OfOrder(ctx, of.ID, func(ids []message.ID) error {
 		r.counts.Matched += len(ids)
 		return r.back(ctx, c, ids)
 	})

@@ -65,7 +65,11 @@ func (n *note) reply() smtp.Reply {
 		}
 		return smtp.NewReply(250, "", text)
 	}
-	return smtp.NewReply(551, "5.7.1", "KumoMTA internal: bounced by order "+n.Order+": "+reason)
+	text := "Bounced by an operator, order " + n.Order
+	if reason != "" {
+		text += ": " + reason
+	}
+	return smtp.NewReply(551, "5.7.1", text)
 }
 
 // dispose bounces messages into the trash, or ends them if the order is a purge. It is called with mu held. The
@@ -91,6 +95,9 @@ func (o *Orders) dispose(ctx context.Context, order *Order, now time.Time, ids [
 	if order.Kind == Purge && (o.recorder != nil || order.Silent) && len(done) > 0 {
 		if _, _, err := o.ledger.Change(ctx, order.ID, ChangeEnd, time.Time{}, done); err != nil {
 			return done, taken, err
+		}
+		for _, id := range done {
+			o.claims.take(id)
 		}
 	}
 	return done, taken, nil

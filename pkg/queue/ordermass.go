@@ -32,11 +32,10 @@ func (r *run) matched(ctx context.Context, f func([]message.ID) error) error {
 func (r *run) requeue(ctx context.Context) error {
 	now := r.now()
 	err := r.matched(ctx, func(ids []message.ID) error {
+		r.touch(ids)
 		done, taken, err := r.step(ctx, r.order, now, ids)
 		r.did(done)
-		r.touch(done)
 		r.counts.Busy += len(taken)
-		r.hurry(taken)
 		return err
 	})
 	r.align()
@@ -45,18 +44,6 @@ func (r *run) requeue(ctx context.Context) error {
 	}
 	clear(r.touched)
 	return err
-}
-
-// hurry notes the queues of messages that wait in ready queues for the end of a pause.
-func (r *run) hurry(taken []message.ID) {
-	if r.queues == nil {
-		return
-	}
-	for _, id := range taken {
-		if e, ok := r.ledger.Lookup(id); ok {
-			r.touched[e.Queue] = struct{}{}
-		}
-	}
 }
 
 // change holds or bounces.
@@ -77,8 +64,8 @@ func (r *run) change(ctx context.Context) error {
 func (r *run) pages(ctx context.Context) error {
 	return r.matched(ctx, func(ids []message.ID) error {
 		now := r.now()
+		r.touch(ids)
 		done, taken, err := r.step(ctx, r.order, now, ids)
-		r.touch(done)
 		r.did(done)
 		if err != nil || len(taken) == 0 {
 			return err
@@ -99,6 +86,12 @@ func (o *Orders) step(ctx context.Context, order *Order, now time.Time, ids []me
 
 // locked is step with mu held.
 func (o *Orders) locked(ctx context.Context, order *Order, now time.Time, ids []message.ID) (done, taken []message.ID, err error) {
+	switch order.Kind {
+	case Bounce, Hold, Suspend:
+		if o.standing[order.ID] == nil {
+			return nil, nil, nil // it was undone, or has expired
+		}
+	}
 	switch order.Kind {
 	case Bounce, Purge:
 		return o.dispose(ctx, order, now, ids)
@@ -129,6 +122,7 @@ func (r *run) chase(ctx context.Context, now time.Time, taken []message.ID) (don
 	for _, m := range recalled {
 		r.queues.tellRecalled(r.order, m, now)
 		r.ledger.Give(m.ID)
+		r.claimed(m.ID) // earlier orders first
 	}
 	r.claims.add(r.order, taken)
 	done, busy, err = r.step(ctx, r.order, now, taken)
@@ -136,7 +130,6 @@ func (r *run) chase(ctx context.Context, now time.Time, taken []message.ID) (don
 	for _, m := range recalled {
 		r.queues.recalled(m)
 	}
-	r.touch(done)
 	return done, busy, err
 }
 
@@ -152,7 +145,7 @@ func (r *run) purge(ctx context.Context) error {
 		return err
 	}
 	if r.recorder != nil { // else the next process ends what it has logged
-		r.over(r.order.ID)
+		r.gone(r.order.ID)
 	}
 	return nil
 }
@@ -199,8 +192,11 @@ func refuse(msg string) error { return &RefusedError{msg} }
 // errFound ends a search.
 var errFound = errors.New("found")
 
-// lasts reports whether messages obey the order.
+// lasts reports whether messages obey the order, or may do so when they come back.
 func (o *Orders) lasts(ctx context.Context, order string) (bool, error) {
+	if o.claims.waits(order) {
+		return true, nil
+	}
 	err := o.ledger.OfOrder(ctx, order, func([]message.ID) error { return errFound })
 	if errors.Is(err, errFound) {
 		return true, nil

@@ -23,11 +23,11 @@ func (r *run) rebind(ctx context.Context) error {
 	return r.ledger.Flush()
 }
 
-// rebound is a message that was given other metadata, and what its due time is to be.
+// rebound is a message that was given other metadata.
 type rebound struct {
-	m    *message.Message
-	from string
-	due  time.Time
+	m     *message.Message
+	from  string // the queue that it was in
+	saved bool   // it waits again, and may be in other hands by now
 }
 
 // rebindAll rebinds those of the messages that wait. Messages that are held must be released first. Called with mu held.
@@ -35,7 +35,9 @@ func (o *Orders) rebindAll(ctx context.Context, order *Order, now time.Time, ids
 	var all []rebound
 	defer func() {
 		for _, b := range all {
-			o.ledger.Give(b.m.ID) // what was updated waits already
+			if !b.saved {
+				o.ledger.Give(b.m.ID)
+			}
 		}
 	}()
 	for _, id := range ids {
@@ -49,8 +51,7 @@ func (o *Orders) rebindAll(ctx context.Context, order *Order, now time.Time, ids
 		case err != nil:
 			o.log.Warn("a message was not rebound because it cannot be read", "id", id.String(), "error", err)
 		case m != nil:
-			b := rebound{m, m.Queue, m.Due}
-			all = append(all, b)
+			all = append(all, rebound{m: m, from: m.Queue})
 			if err := o.renew(ctx, order, now, &all[len(all)-1]); err != nil {
 				return nil, nil, err
 			}
@@ -129,7 +130,8 @@ func (o *Orders) saveRebound(ctx context.Context, order *Order, now time.Time, a
 		}
 	}
 	var done, elsewhere []message.ID
-	for _, b := range all {
+	for i := range all {
+		b := &all[i]
 		n := notes[way{b.from, b.m.Queue}]
 		if n != nil && o.recorder != nil {
 			o.record(n, b.m)
@@ -137,6 +139,7 @@ func (o *Orders) saveRebound(ctx context.Context, order *Order, now time.Time, a
 		if err := o.ledger.Update(b.m); err != nil {
 			return done, err
 		}
+		b.saved = true
 		done = append(done, b.m.ID)
 		if b.m.Queue != b.from {
 			elsewhere = append(elsewhere, b.m.ID)

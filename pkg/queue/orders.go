@@ -85,7 +85,6 @@ type run struct {
 	progress func(Counts)
 	touched  map[string]struct{}     // queues with entries that may not be right any more
 	few      map[message.ID]struct{} // the messages of these entries; nil when they are many
-	reserved bool
 }
 
 // few is how many messages an order may have changed for their entries to be looked for one by one.
@@ -162,13 +161,18 @@ func (o *Orders) stand(order *Order) {
 	}
 }
 
-// over ends an order of which nothing lasts any more.
+// over ends an order of which nothing lasts any more, and that is to have no more effect.
 func (o *Orders) over(id string) {
+	o.claims.cancel(id)
+	o.gone(id)
+}
+
+// gone ends an order of which nothing lasts any more. It may still wait for messages that deliveries have in hand.
+func (o *Orders) gone(id string) {
 	o.mu.Lock()
 	delete(o.standing, id)
 	o.mu.Unlock()
 	o.setRules()
-	o.claims.cancel(id)
 	o.ledger.Over(id)
 }
 
@@ -211,7 +215,7 @@ func (r *run) tell() {
 	}
 }
 
-// touch notes that the entries of these messages may not be right any more.
+// touch notes that the entries of these messages may not be right any more once the order has changed them.
 func (r *run) touch(ids []message.ID) {
 	if r.queues == nil {
 		return

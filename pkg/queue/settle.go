@@ -212,11 +212,11 @@ func (s *Queues) recordWait(t journal.Type, m *message.Message, rcpts []mail.Add
 // message but must not lose what became of it.
 func (s *Queues) end(q *Scheduled, m *message.Message, why journal.Type) {
 	q.live.Add(-1)
-	if s.orders != nil && s.orders.claims.n.Load() > 0 {
-		s.orders.claims.take(m.ID)
-	}
 	if err := s.store.End(m.ID, why); err != nil {
 		s.log.Error("cannot take an ended message out of the spool; it will be sent again after a restart",
 			"id", m.ID.String(), "ended", string(why), "error", err)
+	}
+	if s.orders != nil && s.orders.claims.n.Load() > 0 { // after the end: who claims it now learns that it has ended
+		s.orders.claims.take(m.ID)
 	}
 }

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,10 +15,14 @@ import (
 
 // FakeStore is a store in memory that knows where its messages are, as the spool does, and notes what must not happen.
 type FakeStore struct {
-	mu     sync.Mutex
-	rows   map[message.ID]*FakeRow
-	ended  map[message.ID]int
-	faults []string
+	Broken bool // changes fail
+
+	mu       sync.Mutex
+	rows     map[message.ID]*FakeRow
+	ended    map[message.ID]int
+	faults   []string
+	standing []*Order
+	notes    [][]byte
 }
 
 // FakeRow is a message of a FakeStore.
@@ -185,4 +190,148 @@ func (f *FakeStore) Shelve(id message.ID) error {
 		r.Place, r.Order = Held, "damaged"
 	}
 	return nil
+}
+
+// What orders want of a store: FakeStore is a Ledger, too.
+
+func (f *FakeStore) Begin(_ context.Context, o *Order) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !slices.ContainsFunc(f.standing, func(s *Order) bool { return s.ID == o.ID }) {
+		f.standing = append(f.standing, o)
+	}
+	return nil
+}
+
+func (f *FakeStore) Over(order string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.standing = slices.DeleteFunc(f.standing, func(s *Order) bool { return s.ID == order })
+}
+
+func (f *FakeStore) Standing() []*Order {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.standing)
+}
+
+func (f *FakeStore) Change(ctx context.Context, order string, c Change, due time.Time, ids []message.ID) (done, taken []message.ID, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.Broken {
+		return nil, nil, errors.New("the disk is broken")
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	for _, id := range ids {
+		r := f.rows[id]
+		switch {
+		case r == nil:
+		case f.apply(r, order, c, due):
+			done = append(done, id)
+		case r.Place == Taken:
+			taken = append(taken, id)
+		}
+	}
+	return done, taken, nil
+}
+
+func (f *FakeStore) apply(r *FakeRow, order string, c Change, due time.Time) bool {
+	from := map[Change][]Place{
+		ChangeDue: {Waiting}, ChangeHold: {Waiting}, ChangeRelease: {Held}, ChangeTrash: {Waiting, Held},
+		ChangeRestore: {Trashed}, ChangeEnd: {Waiting, Held, Trashed},
+	}
+	if !slices.Contains(from[c], r.Place) {
+		return false
+	}
+	switch c {
+	case ChangeDue:
+		r.Msg.Due = due
+	case ChangeHold:
+		r.Place, r.Order = Held, order
+	case ChangeRelease:
+		r.Place, r.Order = Waiting, ""
+	case ChangeTrash:
+		r.Before, r.Held = r.Place, r.Order
+		r.Place, r.Order = Trashed, order
+	case ChangeRestore:
+		r.Place, r.Order = r.Before, r.Held
+	case ChangeEnd:
+		f.ended[r.Msg.ID]++
+		delete(f.rows, r.Msg.ID)
+	}
+	return true
+}
+
+func (f *FakeStore) OfOrder(_ context.Context, order string, page func([]message.ID) error) error {
+	f.mu.Lock()
+	var ids []message.ID
+	for id, r := range f.rows {
+		if r.Order == order {
+			ids = append(ids, id)
+		}
+	}
+	f.mu.Unlock()
+	if len(ids) == 0 {
+		return nil
+	}
+	return page(sorted(ids))
+}
+
+func sorted(ids []message.ID) []message.ID {
+	slices.SortFunc(ids, func(a, b message.ID) int { return slices.Compare(a[:], b[:]) })
+	return ids
+}
+
+func (f *FakeStore) Load(id message.ID) (*message.Message, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r := f.rows[id]
+	if r == nil {
+		return nil, fs.ErrNotExist
+	}
+	m := stored(&r.Msg)
+	return &m, nil
+}
+
+func (f *FakeStore) Flush() error { return nil }
+
+func (f *FakeStore) AddNotes(_ context.Context, notes ...[]byte) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.notes = append(f.notes, notes...)
+	return nil
+}
+
+func (f *FakeStore) Notes() ([][]byte, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.notes), nil
+}
+
+func (f *FakeStore) DropNotes() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.notes = nil
+}
+
+// Match is the match of an order: the messages that fits picks, but for those in the trash.
+func (f *FakeStore) Match(fits func(*FakeRow) bool) func(context.Context, func([]message.ID) error) error {
+	return func(_ context.Context, page func([]message.ID) error) error {
+		f.mu.Lock()
+		var ids []message.ID
+		for id, r := range f.rows {
+			if r.Place != Trashed && fits(r) {
+				ids = append(ids, id)
+			}
+		}
+		f.mu.Unlock()
+		for part := range slices.Chunk(sorted(ids), 10_000) {
+			if err := page(part); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 }

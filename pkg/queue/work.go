@@ -213,6 +213,7 @@ func (s *Queues) load(q *Scheduled, h *hand, i int, now int64) *message.Message 
 	switch {
 	case gone && err == nil: // an order took it out of the hand, and has made a new entry of it since
 		s.store.Give(e.id)
+		s.orders.claimed(e.id)
 		return nil
 	case gone:
 		return nil

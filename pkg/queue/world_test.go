@@ -39,6 +39,7 @@ func (runtimeClock) NewTimer(d time.Duration) (<-chan time.Time, func() bool) {
 // world is a Queues among fakes that write down what they are told.
 type world struct {
 	queues *Queues
+	orders *Orders
 	launch func() // starts its Run
 	stop   func() // ends it
 	start  time.Time
@@ -56,7 +57,8 @@ type world struct {
 	broken  bool // loads fail
 	byName  map[string]*message.Message
 	names   map[message.ID]string
-	offered map[string]*message.Message
+	offered map[string]*message.Message // waiting in a ready queue
+	begun   map[string]*message.Message // in a session
 	loads   int
 }
 
@@ -69,7 +71,7 @@ func newWorld() *world {
 	w := &world{
 		start: time.Now(), random: 0.5, room: -1,
 		config: map[string]option.Layer{}, FakeStore: NewFakeStore(), byName: map[string]*message.Message{},
-		names: map[message.ID]string{}, offered: map[string]*message.Message{},
+		names: map[message.ID]string{}, offered: map[string]*message.Message{}, begun: map[string]*message.Message{},
 	}
 	w.begin()
 	return w
@@ -82,11 +84,17 @@ func (w *world) begin() {
 		Epoch:  func() uint64 { return w.epoch },
 		Random: func() float64 { return w.random },
 	})
+	w.orders = NewOrders(OrdersOptions{
+		Ledger: w, Queues: w.queues, Floor: w, Recorder: w, Clock: runtimeClock{}, Rebind: w.rebind,
+	})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
-	w.stop = func() { cancel(); <-done }
-	q := w.queues
-	w.launch = func() { go func() { done <- q.Run(ctx) }() }
+	w.stop = func() { cancel(); <-done; <-done }
+	q, o := w.queues, w.orders
+	w.launch = func() {
+		go func() { done <- q.Run(ctx) }()
+		go func() { done <- o.Run(ctx) }()
+	}
 }
 
 func (w *world) note(format string, args ...any) {
@@ -276,6 +284,13 @@ func (w *world) run(t *testing.T, command string) string {
 		return fmt.Sprintln(w.queues.Resume(plain[0]))
 	case "show":
 		return w.show()
+	case "session":
+		w.begun[plain[0]] = w.offered[plain[0]]
+		delete(w.offered, plain[0])
+	case "order":
+		return w.order(t, plain, arg)
+	case "places":
+		return w.places()
 	case "forget":
 		for _, n := range plain {
 			w.Forget(w.byName[n].ID)
@@ -308,7 +323,11 @@ func (w *world) insert(ctx context.Context, names []string, arg map[string]strin
 func (w *world) settle(ctx context.Context, args []string) {
 	w.mu.Lock()
 	m := w.offered[args[0]]
+	if m == nil {
+		m = w.begun[args[0]]
+	}
 	delete(w.offered, args[0])
+	delete(w.begun, args[0])
 	w.mu.Unlock()
 	var attempts []message.Attempt
 	for _, a := range args[1:] {
@@ -357,7 +376,10 @@ func (w *world) show() string {
 func (w *world) restart(arg map[string]string) string {
 	w.stop()
 	w.begin()
-	w.offered = map[string]*message.Message{}
+	w.offered, w.begun = map[string]*message.Message{}, map[string]*message.Message{}
+	if err := w.orders.Start(context.Background()); err != nil {
+		return err.Error()
+	}
 	for _, name := range slices.Sorted(maps.Keys(w.byName)) {
 		r := w.rows[w.byName[name].ID]
 		if r == nil {
