@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -48,6 +49,7 @@ type world struct {
 
 	mu       sync.Mutex
 	events   []event
+	sorted   bool
 	config   map[string]option.Layer // by queue name; "*" for all others
 	noConfig bool
 	failure  *egress.Failure
@@ -217,11 +219,15 @@ func (w *world) message(name, queue string, due time.Time, rcpts ...string) *mes
 	return m
 }
 
-// said is what was noted since the last time: in order of time, then text, since several goroutines speak.
+// said is what was noted since the last time, in order of time; then in that of the text if the script says "sorted",
+// because workers of several queues speak at once.
 func (w *world) said() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var out strings.Builder
+	if w.sorted {
+		slices.SortStableFunc(w.events, func(a, b event) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.text, b.text)) })
+	}
 	for _, e := range w.events {
 		fmt.Fprintf(&out, "%s %s\n", e.at, e.text)
 	}
@@ -284,6 +290,8 @@ func (w *world) run(t *testing.T, command string) string {
 		return fmt.Sprintln(w.queues.Resume(plain[0]))
 	case "show":
 		return w.show()
+	case "sorted":
+		w.sorted = true
 	case "session":
 		w.begun[plain[0]] = w.offered[plain[0]]
 		delete(w.offered, plain[0])
