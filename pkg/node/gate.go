@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -39,8 +40,8 @@ func busy(text string) *smtp.Error {
 	return &smtp.Error{Reply: smtp.NewReply(421, "4.3.2", text), Disconnect: true}
 }
 
-func newGate(log *slog.Logger, j *journal.Journal) *gate {
-	g := &gate{log: log, journal: j, memory: newMemory()}
+func newGate(log *slog.Logger, j *journal.Journal, m *memory) *gate {
+	g := &gate{log: log, journal: j, memory: m}
 	g.closed.Store(gateStarting)
 	return g
 }
@@ -85,7 +86,7 @@ func (g *gate) Run(ctx context.Context) {
 func (g *gate) look() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	answer, why := g.answer()
+	answer, why := g.answer(g.memory.look(time.Now()))
 	was := g.closed.Swap(answer)
 	switch {
 	case was == answer:
@@ -96,7 +97,7 @@ func (g *gate) look() {
 	}
 }
 
-func (g *gate) answer() (*smtp.Error, error) {
+func (g *gate) answer(roomy bool) (*smtp.Error, error) {
 	switch {
 	case g.stopping:
 		return gateStopping, nil
@@ -116,13 +117,8 @@ func (g *gate) answer() (*smtp.Error, error) {
 	} else if err != nil {
 		return gateLogs, err
 	}
-	g.memory.refresh()
-	if g.memory.headroom() == 0 {
-		g.memory.relieve(time.Now())
-		g.memory.refresh()
-	}
-	if g.memory.headroom() == 0 {
-		return gateMemory, errors.New("the process uses more than 75 % of the memory that it may have")
+	if !roomy {
+		return gateMemory, fmt.Errorf("the process uses %d bytes of memory, more than its soft limit of %d", g.memory.used.Load(), g.memory.soft())
 	}
 	return nil, nil
 }

@@ -6,6 +6,7 @@ import (
 
 	"kumo/pkg/journal"
 	"kumo/pkg/option"
+	"kumo/pkg/policy"
 	"kumo/pkg/smtp"
 	"kumo/pkg/spool"
 )
@@ -36,8 +37,8 @@ func TestGate(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			g := newGate(quiet, j)
-			g.memory.soft = tt.soft
+			g := newGate(quiet, j, newMemory())
+			g.memory.SetLimit(policy.MemorySoft, tt.soft)
 			expect := func(when string, want *smtp.Error) {
 				t.Helper()
 				if got := g.Ask(); got != want {
@@ -75,13 +76,13 @@ func TestGateHeals(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	g := newGate(quiet, j)
-	g.memory.soft = 1
+	g := newGate(quiet, j, newMemory())
+	g.memory.SetLimit(policy.MemorySoft, 1)
 	g.started(s)
 	if g.Ask() != gateMemory {
 		t.Fatalf("answer %v, want %v", g.Ask(), gateMemory)
 	}
-	g.memory.soft = 1 << 50
+	g.memory.SetLimit(policy.MemorySoft, 1<<50)
 	g.look()
 	if g.Ask() != nil {
 		t.Errorf("answer %v after there is memory again", g.Ask())

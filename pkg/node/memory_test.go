@@ -4,6 +4,9 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
+
+	"kumo/pkg/policy"
 )
 
 func TestCgroupLimit(t *testing.T) {
@@ -40,7 +43,8 @@ func TestCgroupLimit(t *testing.T) {
 
 // TestMessagesOnTheirWayInShareMemory: together they take at most a third, but one is always let in.
 func TestMessagesOnTheirWayInShareMemory(t *testing.T) {
-	m := &memory{soft: 300}
+	m := newMemory()
+	m.SetLimit(policy.MemorySoft, 300)
 	for _, n := range []int{32, 64} { // a session whose buffer doubles
 		if !m.Take(n) {
 			t.Fatalf("the first session gets no %d bytes", n)
@@ -61,5 +65,54 @@ func TestMessagesOnTheirWayInShareMemory(t *testing.T) {
 	m.Give(128)
 	if n := m.taken.Load(); n != 0 {
 		t.Errorf("%d bytes are left over", n)
+	}
+}
+
+// TestMemoryLimits: what policy does not set follows what it sets.
+func TestMemoryLimits(t *testing.T) {
+	expect := func(m *memory, when string, hard, soft, low int64) {
+		t.Helper()
+		if m.Limit(policy.MemoryHard) != hard || m.Limit(policy.MemorySoft) != soft || m.Limit(policy.MemoryLow) != low {
+			t.Errorf("%s: hard %d, soft %d, low %d; want %d, %d, %d", when,
+				m.Limit(policy.MemoryHard), m.Limit(policy.MemorySoft), m.Limit(policy.MemoryLow), hard, soft, low)
+		}
+	}
+	m := newMemory()
+	m.SetLimit(policy.MemoryHard, 4000)
+	expect(m, "hard", 4000, 3000, 2400)
+	m.SetLimit(policy.MemorySoft, 1000)
+	expect(m, "soft", 4000, 1000, 800)
+	m.SetLimit(policy.MemoryLow, 10)
+	expect(m, "low", 4000, 1000, 10)
+	m.SetLimit(policy.MemoryHard, 8000)
+	expect(m, "hard again", 8000, 1000, 10)
+}
+
+// TestMemoryIsRelieved: room is made when there is none left, not every second, and each shortage is counted once.
+func TestMemoryIsRelieved(t *testing.T) {
+	m := newMemory()
+	relieved := 0
+	m.relieve = func() { relieved++ }
+	now := time.Unix(1000, 0)
+	if !m.look(now) || relieved > 0 || m.lows.Load() > 0 {
+		t.Fatalf("with all the memory there is: relieved %d, low %d", relieved, m.lows.Load())
+	}
+	m.SetLimit(policy.MemoryLow, 1)
+	if !m.look(now) || relieved > 0 || !m.low() {
+		t.Errorf("low memory: relieved %d", relieved)
+	}
+	m.SetLimit(policy.MemorySoft, 1)
+	for i := range 7 {
+		if m.look(now.Add(time.Duration(i) * time.Second)) {
+			t.Error("mail is taken without memory")
+		}
+	}
+	if relieved != 2 || m.lows.Load() != 1 || m.overs.Load() != 1 {
+		t.Errorf("in 7 seconds: relieved %d, low %d, over %d times", relieved, m.lows.Load(), m.overs.Load())
+	}
+	m.SetLimit(policy.MemorySoft, 1<<50)
+	m.SetLimit(policy.MemoryLow, 1<<50)
+	if !m.look(now) || m.low() {
+		t.Error("does not heal")
 	}
 }

@@ -23,10 +23,7 @@ func measure(reg *metric.Registry, m *memory, p *policy.Policy, s *spool.Spool) 
 		_, spare := p.Contexts()
 		return float64(spare)
 	})
-	reg.GaugeFunc("memory_limit", "Bytes of memory above which no new mail is taken: 75 % of what the process may have.",
-		func() float64 { return float64(m.soft) })
-	reg.GaugeFunc("memory_usage", "Bytes of memory that the process uses.",
-		func() float64 { return float64(m.used.Load()) })
+	measureMemory(reg, m)
 	disk := func(name, help string, value func(spool.Space) (float64, bool)) {
 		reg.GaugeVecFunc(metric.Def{Name: name, Help: help, Labels: []string{"name"}}, func(emit metric.Emit) {
 			room, err := s.Space()

@@ -18,6 +18,8 @@ type Options struct {
 	Version string
 	Log     *slog.Logger
 	Print   io.Writer // where Lua's print goes; default stderr
+
+	memory *memory // of serve
 }
 
 // loadLimit bounds how long the policy's top level, pre_init and init may take.
@@ -41,6 +43,9 @@ func load(ctx context.Context, o Options) (*plan, error) {
 	opt := policy.Options{
 		Path: path, Version: o.Version, Log: o.Log, Print: o.Print,
 		HTTPListener: p.addHTTP,
+	}
+	if o.memory != nil {
+		opt.Memory = o.memory
 	}
 	if opt.StateDir, err = StateDir(); err != nil && path == "" {
 		return nil, err

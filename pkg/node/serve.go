@@ -22,6 +22,7 @@ func Serve(abort, drain context.Context, o Options) error {
 	}
 	RaiseFiles()
 	WidenScheduler()
+	o.memory = newMemory()
 	p, err := start(drain, o)
 	if err != nil {
 		return unlessStopped(drain, err)
@@ -33,7 +34,7 @@ func Serve(abort, drain context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	n := &server{Options: o, plan: p, journal: j, registry: metric.NewRegistry(), gate: newGate(o.Log, j), abort: abort}
+	n := &server{Options: o, plan: p, journal: j, registry: metric.NewRegistry(), gate: newGate(o.Log, j, o.memory), abort: abort}
 	n.gate.memory.collectSooner()
 	return n.run(drain)
 }

@@ -17,7 +17,7 @@ func TestFailuresAreSaidOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &server{Options: Options{Log: log}, journal: j, gate: newGate(log, j), abort: t.Context()}
+	n := &server{Options: Options{Log: log}, journal: j, gate: newGate(log, j, newMemory()), abort: t.Context()}
 	for _, s := range []*stage{&n.ports, &n.flow, &n.out, &n.tail} {
 		s.begin()
 	}

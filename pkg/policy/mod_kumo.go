@@ -68,7 +68,7 @@ end)`, Go: maker("make_listener_domain", domainSchema)},
 		{Name: "set_max_lua_context_age", Args: "(seconds)", Doc: "After how long a Lua context is dropped and the policy loaded anew into another. 300 by default.", Example: `kumo.on('pre_init', function() kumo.set_max_lua_context_age(60) end)`, Go: setContextAge},
 		{Name: "set_max_lua_context_use_count", Args: "(limit)", Doc: "After how many events a Lua context is dropped. 1024 by default.", Example: `kumo.on('pre_init', function() kumo.set_max_lua_context_use_count(10000) end)`, Go: setContextUses},
 		{Name: "set_max_spare_lua_contexts", Args: "(limit)", Doc: "How many idle Lua contexts are kept. 8192 by default.", Example: `kumo.on('pre_init', function() kumo.set_max_spare_lua_contexts(16) end)`, Go: setSpareContexts},
-	}, slices.Concat([]luahost.Func{makeThrottle, spawnTask}, invokeFuncs(), luahost.CoreFuncs(), luahost.SerdeAliases(), luahost.FSAliases())...),
+	}, slices.Concat([]luahost.Func{makeThrottle, spawnTask}, invokeFuncs(), limitFuncs(), luahost.CoreFuncs(), luahost.SerdeAliases(), luahost.FSAliases())...),
 	Values: []luahost.Value{
 		{Name: "version", Doc: "The version of kumo, date first, so that versions compare as text.", Get: func(s *luahost.State) any { return of(s).opt.Version }},
 		{Name: "state_dir", Doc: "Where the built-in policies keep mail and logs: $XDG_STATE_HOME/kumo or ~/.local/state/kumo. nil when the daemon did not say.", Get: func(s *luahost.State) any {

@@ -39,6 +39,7 @@ type Options struct {
 	Timeout time.Duration    // the longest a handler may run; default luahost.DefaultTimeout
 	Now     func() time.Time // default time.Now
 
+	Memory    Memory          // limits of memory; nil: there are none to set
 	Throttles throttle.Stores // of kumo.make_throttle; by default they count in this process
 }
 

@@ -22,6 +22,9 @@ type Setup struct {
 	ESMTP  []option.Resolved[listener.Options]
 	HTTP   []option.Layer // as handed to Options.HTTPListener
 
+	SpoolinThreads   int  // 0: as many as there are processors
+	DeliverUnhealthy bool // delivery goes on while the spool is unhealthy
+
 	tasks []task // of spawn_task
 
 	Resolver     *option.Resolved[dns.ResolverOptions]     // nil: /etc/resolv.conf
