@@ -73,9 +73,10 @@ var doors = map[string]string{
 	"github.com/google/uuid":              "pkg/journal pkg/listener pkg/delivery pkg/intake pkg/luahost",
 	"github.com/goccy/go-yaml":            "pkg/luahost",
 	"github.com/pelletier/go-toml":        "pkg/luahost pkg/shaping pkg/journal",
+	"github.com/coder/websocket":          "pkg/policy",
 	"github.com/dlclark/regexp2":          "pkg/option",
 	"github.com/rogpeppe/go-internal":     "",
-	"golang.org/x/net":                    "pkg/dns pkg/luahost",
+	"golang.org/x/net":                    "pkg/dns pkg/luahost pkg/policy",
 	"golang.org/x/text":                   "pkg/mail",
 	"golang.org/x/sys":                    "pkg/cli pkg/journal pkg/spool pkg/node pkg/luahost pkg/kumotest",
 }
