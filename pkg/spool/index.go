@@ -58,6 +58,7 @@ type index struct {
 	told        Figures // what the database has
 	figureAgain time.Time
 	wait        time.Time // no new try before
+	probe       probe
 }
 
 // indexWork is what one tick gathered, and the end of the log then.
@@ -164,6 +165,7 @@ func (x *index) closeDB() {
 	x.ready = false
 	x.writing.Unlock()
 	if x.db != nil {
+		x.probe.end()
 		_ = x.db.Close()
 		x.db = nil
 		x.orders.close()
@@ -189,6 +191,9 @@ func (x *index) step(ctx context.Context) error {
 	}
 	if _, err := os.Lstat(x.path); err != nil {
 		return err // deleted under us
+	}
+	if err := x.probe.verdict(); err != nil {
+		return err
 	}
 	return x.turn(ctx)
 }
@@ -244,7 +249,7 @@ func (x *index) open(ctx context.Context) error {
 	if x.db, err = openDB(ctx, x.path, dbOptions{synchronous: "NORMAL"}); err != nil {
 		return err
 	}
-	x.db.SetMaxOpenConns(2)
+	x.db.SetMaxOpenConns(3) // writing, reading, and the probe
 	fits, err := x.fits(ctx)
 	if err != nil {
 		return err
@@ -280,6 +285,9 @@ func (x *index) open(ctx context.Context) error {
 	}
 	if err := x.setMeta(ctx, "ready", x.s.run); err != nil {
 		return err
+	}
+	if fits {
+		x.probe.begin(ctx, x)
 	}
 	x.writing.Lock()
 	x.ready = true

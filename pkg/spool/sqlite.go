@@ -154,7 +154,7 @@ func sqliteCode(err error) int {
 // isCorrupt reports an error that says that the file itself is bad.
 func isCorrupt(err error) bool {
 	code := sqliteCode(err)
-	return code == sqlite3.SQLITE_CORRUPT || code == sqlite3.SQLITE_NOTADB || code == sqlite3.SQLITE_FORMAT
+	return errors.Is(err, errTorn) || code == sqlite3.SQLITE_CORRUPT || code == sqlite3.SQLITE_NOTADB || code == sqlite3.SQLITE_FORMAT
 }
 
 // isBusy reports that others held the database for longer than one try waits.

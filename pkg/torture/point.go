@@ -45,6 +45,7 @@ type point struct {
 	silent   bool // and nothing can report it: the first or last segment is gone
 	// orders.db was broken: orders can be lost or, restored from a backup, carried out again.
 	forgetful bool
+	blurred   bool // index.db was damaged: its texts may be wrong
 }
 
 // counts are for the report.
