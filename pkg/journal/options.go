@@ -82,6 +82,21 @@ func (o *FileOptions) Check() error {
 	return nil
 }
 
+// Dirs are the directories that the logger's segments are in, each once.
+func (o *FileOptions) Dirs() []string {
+	dirs := []string{o.LogDir}
+	for _, t := range types {
+		p, ok := o.PerRecord[string(t)]
+		if !ok {
+			p, ok = o.PerRecord[AnyType]
+		}
+		if ok && p.Enable && p.LogDir != "" && !slices.Contains(dirs, p.LogDir) {
+			dirs = append(dirs, p.LogDir)
+		}
+	}
+	return dirs
+}
+
 // maxHeader bounds segment_header: with it the first frame of a segment must not become too large.
 const maxHeader = 64 << 10
 

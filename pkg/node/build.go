@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
+	"slices"
 	"time"
 
 	"kumo/pkg/cache"
@@ -79,9 +81,22 @@ func openJournal(p *plan, log *slog.Logger) (*journal.Journal, error) {
 func spoolConfig(p *plan, log *slog.Logger) spool.Config {
 	data, _ := p.setup.Spool("data")
 	return spool.Config{
-		Dir: data.Path, Log: log,
+		Dir: data.Path, Log: log, LogDirs: logDirsOf(p),
 		MinFreeSpace: data.MinFreeSpace, MinFreeInodes: data.MinFreeInodes,
 	}
+}
+
+// logDirsOf are the directories that the logs of a policy are in, absolute.
+func logDirsOf(p *plan) []string {
+	dirs := []string{}
+	for _, l := range p.setup.Logs {
+		for _, dir := range l.Value.Dirs() {
+			if abs, err := filepath.Abs(dir); err == nil && !slices.Contains(dirs, abs) {
+				dirs = append(dirs, abs)
+			}
+		}
+	}
+	return dirs
 }
 
 // sayOnce tells what a policy written for KumoMTA may expect otherwise.

@@ -89,5 +89,8 @@ func (f *facts) look(ctx context.Context, dir string) error {
 // LogsOfSpool says where the logs are of the mail of a spool: where the spool remembers them, else where the policy puts
 // them.
 func LogsOfSpool(ctx context.Context, dir string, o Options) ([]string, error) {
+	if dirs, err := spool.LogDirs(dir); err == nil && len(dirs) > 0 {
+		return dirs, nil
+	}
 	return LogDirs(ctx, "", o)
 }

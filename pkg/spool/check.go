@@ -215,7 +215,7 @@ func (c *checker) tellUnfinished() {
 // known are the names below a spool that belong there.
 var known = []string{
 	formatName, formatName + ".new", lockName, logName, damagedName, reserveName, indexName, indexName + "-wal", indexName + "-shm",
-	ordersName, ordersName + "-wal", ordersName + "-shm", "logs", "logs.new",
+	ordersName, ordersName + "-wal", ordersName + "-shm", logDirsName, logDirsName + ".new", "runs", "runs.new",
 }
 
 func (c *checker) tellStrays() {

@@ -156,6 +156,9 @@ func (s *Spool) recover(ctx context.Context, key segment.Key) error {
 		}
 	}
 	s.found.Live, s.found.Took = s.table.len(), time.Since(began)
+	if err := s.rememberLogs(); err != nil {
+		s.log.Warn("spool: cannot remember where the logs are: verbs have to be told", "error", err)
+	}
 	s.tellRecovery()
 	_, s.compactor.start = s.segs.count()
 	s.keeper.Add(1)

@@ -48,6 +48,10 @@ type Config struct {
 	MinFreeSpace  option.Amount
 	MinFreeInodes option.Amount
 
+	// LogDirs is where the log records about the spool's mail are, absolute; the spool remembers it for verbs (LogDirs).
+	// nil leaves what it remembers.
+	LogDirs []string
+
 	// NoIndex leaves out index.db and orders.db, for tests whose FS they do not go through.
 	NoIndex bool
 
