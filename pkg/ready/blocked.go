@@ -11,18 +11,41 @@ import (
 // milliseconds behind others, and saying so would cost more than it tells.
 const leastWait = 5 * time.Millisecond
 
-// block remembers that nothing was sent from one moment to another, and why.
+// holding is a limit that sessions are waiting for at present: from when on, for what, and how many of them.
+type holding struct {
+	from int64
+	by   message.Span
+	n    int
+}
+
+// hold notes that a session begins to wait for a limit.
+func (l *line) hold(by message.Span) {
+	now := l.owner.now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.holding.n == 0 {
+		l.holding.from, l.holding.by = now, by
+	}
+	l.holding.n++
+}
+
+// unhold notes that a session has waited. The last one ends the block.
+func (l *line) unhold() {
+	now := l.owner.now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.holding.n--; l.holding.n == 0 {
+		s := l.holding.by
+		s.For = time.Duration(now - l.holding.from)
+		l.block(l.holding.from, now, s)
+	}
+}
+
+// block remembers that nothing was sent from one moment to another, and why. Called with mu held.
 func (l *line) block(from, to int64, spans ...message.Span) {
 	if time.Duration(to-from) < leastWait {
 		return
 	}
-	l.mu.Lock()
-	l.blockLocked(from, to, spans...)
-	l.mu.Unlock()
-}
-
-// blockLocked is block with mu held.
-func (l *line) blockLocked(from, to int64, spans ...message.Span) {
 	if l.blocks == nil {
 		l.blocks = &message.Blocks{}
 	}
@@ -37,7 +60,13 @@ func (l *line) explain(it *item, now int64) {
 		return
 	}
 	it.told = now
-	spans, rest := l.blocks.Explain(it.m.Spent, from, now)
+	spans, until := it.m.Spent, now
+	if began := max(l.holding.from, from); l.holding.n > 0 && began < now {
+		s := l.holding.by
+		s.For = time.Duration(now - began)
+		spans, until = message.AddSpan(spans, s), began
+	}
+	spans, rest := l.blocks.Explain(spans, from, until)
 	if rest >= message.LeastSpan {
 		s := message.Span{Cause: message.WaitBusy, For: rest}
 		if l.sessions >= l.limits.sessions {
@@ -58,7 +87,7 @@ func (l *line) opened(began, now int64, spans []message.Span) {
 	if rest := d - message.SumSpans(spans); rest >= message.LeastSpan || len(spans) == 0 {
 		spans = append(spans[:len(spans):len(spans)], message.Span{Cause: message.SpentKumo, For: max(rest, 0)})
 	}
-	l.blockLocked(began, now, spans...)
+	l.block(began, now, spans...)
 }
 
 // openingOf is what the opening of a session took, as far as its carrier says.
@@ -67,15 +96,6 @@ func openingOf(c egress.Session) []message.Span {
 		return o.Opening()
 	}
 	return nil
-}
-
-// limited is the cause that a message names which waited for a rate.
-func (lim *limits) limited(cause message.Cause, from, to int64) message.Span {
-	at := lim.origins.MaxMessageRate
-	if cause == message.WaitConnectionRate {
-		at = lim.origins.MaxConnectionRate
-	}
-	return message.Span{Cause: cause, At: at, For: time.Duration(to - from)}
 }
 
 // origins say where the settings of the path stand.

@@ -160,7 +160,7 @@ func (l *line) setback(began, now int64) bool {
 	l.setbacks++
 	l.lastFail = now
 	l.notBefore = now + int64(pauseAfter(l.setbacks))
-	l.blockLocked(now, l.notBefore, message.Span{Cause: message.WaitPause, For: time.Duration(l.notBefore - now)})
+	l.block(now, l.notBefore, message.Span{Cause: message.WaitPause, For: time.Duration(l.notBefore - now)})
 	return true
 }
 

@@ -25,13 +25,14 @@ type line struct {
 	connected int        // of these, with one
 	idle      []*session // waiting for a message; the one that waited longest first
 
-	proven    bool            // the site answered the last time somebody tried
-	failures  int             // connection plans exhausted since the last success
-	setbacks  int             // the same, those counted once that ran side by side
-	lastFail  int64           // when the last setback was
-	notBefore int64           // no session is opened before: the site did not answer
-	rateUntil int64           // no session is opened before: max_connection_rate
-	unsent    int             // sessions in a row that were dead when they got their message
+	proven    bool  // the site answered the last time somebody tried
+	failures  int   // connection plans exhausted since the last success
+	setbacks  int   // the same, those counted once that ran side by side
+	lastFail  int64 // when the last setback was
+	notBefore int64 // no session is opened before: the site did not answer
+	rateUntil int64 // no session is opened before: max_connection_rate
+	unsent    int   // sessions in a row that were dead when they got their message
+	holding   holding
 	blocks    *message.Blocks // what kept messages from being sent of late; nil: nothing
 
 	lastTake int64 // when a session last took a message

@@ -44,16 +44,13 @@ func (s *session) admit() bool {
 	if lim.connections == nil {
 		return true
 	}
-	began := l.owner.now()
-	defer func() {
-		now := l.owner.now()
-		l.block(began, now, lim.limited(message.WaitConnectionRate, began, now))
-	}()
-	for {
-		wait := s.ask(lim.connections)
-		if wait <= 0 {
-			return true
-		}
+	wait := s.ask(lim.connections)
+	if wait <= 0 {
+		return true
+	}
+	l.hold(message.Span{Cause: message.WaitConnectionRate, At: lim.origins.MaxConnectionRate})
+	defer l.unhold()
+	for ; wait > 0; wait = s.ask(lim.connections) {
 		if wait > lim.idle {
 			l.holdOff(wait)
 			return false
@@ -63,6 +60,7 @@ func (s *session) admit() bool {
 			return false
 		}
 	}
+	return true
 }
 
 // holdOff keeps connections from being opened for a while, and ends the opening of one.
@@ -102,7 +100,7 @@ func (s *session) pace(it item, lim *limits) bool {
 	began := s.line.owner.now()
 	wait, ok := s.turn(lim)
 	if now := s.line.owner.now(); time.Duration(now-began) >= leastWait {
-		it.m.Spent = message.AddSpan(it.m.Spent, lim.limited(message.WaitMessageRate, began, now))
+		it.m.Spent = message.AddSpan(it.m.Spent, lim.rated(time.Duration(now-began)))
 	}
 	if wait > 0 {
 		s.line.sendBack(it, lim, wait)
@@ -119,12 +117,9 @@ func (s *session) turn(lim *limits) (wait time.Duration, ok bool) {
 	case <-l.owner.opening.Done():
 		return 0, false
 	}
-	began := l.owner.now()
-	defer func() {
-		now := l.owner.now()
-		l.block(began, now, lim.limited(message.WaitMessageRate, began, now))
-		<-l.gate
-	}()
+	defer func() { <-l.gate }()
+	l.hold(lim.rated(0))
+	defer l.unhold()
 	for wait = s.ask(lim.messages); wait > 0; wait = s.ask(lim.messages) {
 		if wait > lim.idle {
 			return wait, false
@@ -134,6 +129,11 @@ func (s *session) turn(lim *limits) (wait time.Duration, ok bool) {
 		}
 	}
 	return 0, true
+}
+
+// rated is time that went to max_message_rate.
+func (lim *limits) rated(d time.Duration) message.Span {
+	return message.Span{Cause: message.WaitMessageRate, At: lim.origins.MaxMessageRate, For: d}
 }
 
 // sendBack gives it and all that wait behind it back, each until its turn would come at max_message_rate.

@@ -66,6 +66,7 @@ type world struct {
 	deaf     bool // deliveries do not hear that they are cancelled
 	messages int
 	names    map[message.ID]string
+	spent    map[string]string // what settled messages say they have spent
 }
 
 type event struct {
@@ -74,7 +75,7 @@ type event struct {
 }
 
 func newWorld(t *testing.T) *world {
-	w := &world{start: time.Now(), open: "ok", deliver: "delivered", names: map[message.ID]string{}, path: testPath(nil), ended: make(chan error, 1)}
+	w := &world{start: time.Now(), open: "ok", deliver: "delivered", names: map[message.ID]string{}, spent: map[string]string{}, path: testPath(nil), ended: make(chan error, 1)}
 	w.plan = testPlan(w.path)
 	w.queues = New(Options{
 		Settler: w, Carriers: w, Clock: runtimeClock{}, Random: func() float64 { return 0.5 },
@@ -99,6 +100,7 @@ func (w *world) Settle(_ context.Context, m *message.Message, attempts []message
 		panic("settled twice, or never offered")
 	}
 	delete(w.names, m.ID)
+	w.spent[name] = spansText(m.Spent)
 	w.mu.Unlock()
 	for _, a := range attempts {
 		outcome := []string{"delivered", "transient", "permanent", "delayed"}[a.Outcome]
@@ -307,6 +309,7 @@ func (w *world) setPath(args []string) {
 	}
 	w.path = &r.Value
 	w.plan = testPlan(w.path)
+	w.plan.Origins = egress.Origins{ConnectionLimit: "p:1", MaxConnectionRate: "p:2", MaxMessageRate: "p:3", MaxReady: "p:4"}
 }
 
 func (w *world) show() string {
