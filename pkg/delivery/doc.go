@@ -11,9 +11,12 @@
 //  4. Each recipient's outcome comes from its own RCPT reply if that was negative, else from the reply that ended the
 //     transaction. Recipients with the same outcome share an Attempt.
 //  5. A connection that breaks, times out or says 421 gives transient attempts; where the next message goes is
-//     reconnect_strategy.
+//     reconnect_strategy. With try_next_host_on_transport_error the message itself goes on to the next host at once, and
+//     an attempt of outcome Retried tells of the one that was left.
+//  6. Each attempt says what it took: connecting, TLS, the host's time for each answer, as far as a millisecond is reached.
 //
-// Invariant "every-recipient-once": the Attempts of a Result name each recipient of the message exactly once.
+// Invariant "every-recipient-once": the Attempts of a Result name each recipient of the message exactly once,
+// those apart that are Retried.
 // Invariant "no-false-end": a positive outcome comes only from a 2xx reply to the end of the text, asked for on a
 // connection where nothing was answered before it was asked.
 // Invariant "no-clear-text": with a Required mode no message is sent over a connection without TLS.

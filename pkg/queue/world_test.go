@@ -50,6 +50,7 @@ type world struct {
 	mu       sync.Mutex
 	events   []event
 	sorted   bool
+	accounts []string                // of records: what was spent, and what is waited for
 	config   map[string]option.Layer // by queue name; "*" for all others
 	noConfig bool
 	failure  *egress.Failure
@@ -124,6 +125,9 @@ func (w *world) Plan(ctx context.Context, req egress.Request) (*egress.Plan, err
 	if dns > 0 {
 		select {
 		case <-time.After(dns):
+			if req.Spent != nil {
+				*req.Spent = message.AddSpan(*req.Spent, message.Span{Cause: message.SpentDNS, For: dns})
+			}
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
@@ -133,7 +137,9 @@ func (w *world) Plan(ctx context.Context, req egress.Request) (*egress.Plan, err
 	if w.failure != nil {
 		return nil, w.failure
 	}
-	return &egress.Plan{Key: "ip-1->" + req.Queue.Effective() + "@smtp_client", Pool: req.Pool}, nil
+	return &egress.Plan{
+		Key: "ip-1->" + req.Queue.Effective() + "@smtp_client", Pool: req.Pool, Origins: egress.Origins{MaxReady: "ready:4"},
+	}, nil
 }
 
 func (w *world) Offer(plan *egress.Plan, m *message.Message) bool {
@@ -168,6 +174,7 @@ func (w *world) Record(r *journal.Record) {
 		text += fmt.Sprintf(" [site=%s pool=%s]", r.Route.Site, r.Route.Pool)
 	}
 	w.note("%s", text)
+	w.accounts = append(w.accounts, accountText(w.names[r.Msg.ID], r))
 }
 
 func (w *world) Update(m *message.Message) error {
