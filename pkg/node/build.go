@@ -80,10 +80,14 @@ func openJournal(p *plan, log *slog.Logger) (*journal.Journal, error) {
 // spoolConfig says where the spool lives: whole under the path of the spool named data.
 func spoolConfig(p *plan, log *slog.Logger) spool.Config {
 	data, _ := p.setup.Spool("data")
-	return spool.Config{
+	cfg := spool.Config{
 		Dir: data.Path, Log: log, LogDirs: logDirsOf(p),
-		MinFreeSpace: data.MinFreeSpace, MinFreeInodes: data.MinFreeInodes,
+		MinFreeSpace: data.MinFreeSpace, MinFreeInodes: data.MinFreeInodes, TrashKeep: data.TrashKeep.Std(),
 	}
+	if cfg.TrashKeep == 0 {
+		cfg.TrashKeep = -1 // said to be none
+	}
+	return cfg
 }
 
 // logDirsOf are the directories that the logs of a policy are in, absolute.

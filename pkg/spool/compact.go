@@ -17,7 +17,8 @@ const (
 	compactPace   = 32 << 20 // bytes copied in a second
 	pageBytes     = 1 << 20  // copied at a time, about
 	pageCopies    = 1000
-	copyPasses    = 8 // over one segment, when its mail is being changed all the time
+	fullCopy      = 256 << 10 // bytes that are tried to be copied on a full disk
+	copyPasses    = 8         // over one segment, when its mail is being changed all the time
 )
 
 // errChanging is mail that changes faster than it can be copied.
@@ -75,12 +76,15 @@ func (s *Spool) compact(ctx context.Context) error {
 // nextToCopy is the segment whose mail is to be copied now, 0 for none.
 func (s *Spool) nextToCopy() uint32 {
 	u := s.segs.usage()
-	if u.first == 0 || u.first == s.active.Load() || s.health.sick.Load() || s.health.full.Load() {
+	if u.first == 0 || u.first == s.active.Load() || s.health.sick.Load() {
 		return 0
+	}
+	if s.health.full.Load() && u.next > fullCopy {
+		return 0 // a little may fit into what is left of the reserve, and can free everything behind it
 	}
 	written, copies := s.stats.bytes.Load(), s.stats.copiedBytes.Load()
 	c := &s.compactor
-	if s.short.Load() && u.bytes > u.mail*3/2+s.cfg.SegmentSize {
+	if (s.short.Load() || s.health.full.Load()) && u.bytes > u.mail*3/2+s.cfg.SegmentSize {
 		if u.first > c.lapEnd && (c.lapEnd == 0 || u.mail < c.lapMail/4*3 || written-copies-c.lapWritten > s.cfg.SegmentSize) {
 			c.lapEnd, c.lapMail, c.lapWritten = s.active.Load(), u.mail, written-copies
 		}

@@ -115,15 +115,19 @@ func keyFromLog(fsys FS, dir string) (segment.Key, error) {
 
 // writeFormat replaces the format file in one step.
 func writeFormat(fsys FS, dir string, key segment.Key) error {
-	path, tmp := filepath.Join(dir, formatName), filepath.Join(dir, formatName+".new")
+	return explain(writeSmall(fsys, filepath.Join(dir, formatName), []byte(formatFile(key))), dir)
+}
+
+// writeSmall replaces a file in one step, durably.
+func writeSmall(fsys FS, path string, text []byte) error {
+	tmp := path + ".new"
 	if err := fsys.Remove(tmp); err != nil && !isMissing(err) {
 		return err
 	}
 	f, err := fsys.Create(tmp)
 	if err != nil {
-		return explain(err, dir)
+		return fmt.Errorf("write %s: %w", path, err)
 	}
-	text := []byte(formatFile(key))
 	n, err := f.WriteAt(0, text)
 	if err == nil {
 		err = shortWrite(n, int64(len(text)))
@@ -140,5 +144,5 @@ func writeFormat(fsys FS, dir string, key segment.Key) error {
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	return fsys.SyncDir(dir)
+	return fsys.SyncDir(filepath.Dir(path))
 }

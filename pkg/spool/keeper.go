@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"context"
 	"fmt"
 	"time"
 )
@@ -22,6 +23,7 @@ func (s *Spool) keep() {
 
 // housekeep deletes dead segments, heals, and looks after the directory.
 func (s *Spool) housekeep() {
+	s.measure()
 	for _, num := range s.segs.dead(s.active.Load()) {
 		if err := s.segs.drop(num); err != nil {
 			s.log.Warn("spool: " + err.Error())
@@ -36,6 +38,18 @@ func (s *Spool) housekeep() {
 	s.makeRoom()
 	if s.health.full.Load() {
 		_ = s.health.restore()
+	}
+	if !s.health.sick.Load() {
+		s.emptyTrash(context.Background())
+	}
+}
+
+// measure notes whether room is shorter than min_free_space wants: then the trash is emptied and the log is compacted
+// sooner.
+func (s *Spool) measure() {
+	sp, err := s.cfg.FS.Space(s.cfg.Dir)
+	if err == nil {
+		s.short.Store(sp.FreeBytes < int64(s.cfg.MinFreeSpace.Of(uint64(sp.TotalBytes))))
 	}
 }
 

@@ -1,11 +1,9 @@
 package spool
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 )
 
@@ -37,30 +35,9 @@ func (s *Spool) rememberLogs() error {
 	if s.cfg.LogDirs == nil {
 		return nil
 	}
-	if have, err := LogDirs(dir); err == nil && slices.Equal(have, s.cfg.LogDirs) {
+	path, text := filepath.Join(dir, logDirsName), strings.Join(s.cfg.LogDirs, "\n")+"\n"
+	if have, err := readSmall(fsys, path); err == nil && string(have) == text {
 		return nil
 	}
-	path, tmp := filepath.Join(dir, logDirsName), filepath.Join(dir, logDirsName+".new")
-	if err := fsys.Remove(tmp); err != nil && !isMissing(err) {
-		return err
-	}
-	f, err := fsys.Create(tmp)
-	if err != nil {
-		return err
-	}
-	text := []byte(strings.Join(s.cfg.LogDirs, "\n") + "\n")
-	n, err := f.WriteAt(0, text)
-	if err == nil {
-		err = shortWrite(n, int64(len(text)))
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = fsys.Rename(tmp, path)
-	}
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	return fsys.SyncDir(dir)
+	return writeSmall(fsys, path, []byte(text))
 }

@@ -42,6 +42,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Reserve == 0 {
 		c.Reserve = 1 << 20
 	}
+	if c.TrashKeep == 0 {
+		c.TrashKeep = trashKeep
+	}
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
@@ -87,6 +90,7 @@ func (s *Spool) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.marks.grain = int64(min(trashGrain, max(s.cfg.TrashKeep/16, time.Nanosecond)))
 	logDir := filepath.Join(dir, logName)
 	s.segs = newSegments(fsys, logDir, key)
 	st, err := fsys.Stat(logDir)

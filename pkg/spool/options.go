@@ -22,6 +22,9 @@ type Options struct {
 	// Below so many free inodes, or so many percent of them, reception is refused with 421 and 503. File systems
 	// without a fixed number of inodes are never short of them.
 	MinFreeInodes option.Amount `opt:"min_free_inodes,default=10%"`
+	// How long a bounce of queued mail can be undone. Until then its messages wait in the trash, which is emptied earlier
+	// when space is shorter than min_free_space. 0 lets bounces end mail at once.
+	TrashKeep option.Duration `opt:"trash_keep,default=1h"`
 	// Tuning of RocksDB: accepted and ignored.
 	RocksParams map[string]any `opt:"rocks_params"`
 }

@@ -102,6 +102,7 @@ func (s *segments) keep(e *entry, n int64) {
 // usage is what the log needs and what it has, from the first segment that anything needs.
 type usage struct {
 	first uint32 // that segment, 0 when nothing is needed
+	next  int64  // about how many bytes of it live messages need
 	files int
 	bytes int64
 	mail  int64 // of live messages, about
@@ -115,7 +116,7 @@ func (s *segments) usage() (u usage) {
 			continue
 		}
 		if u.first == 0 {
-			u.first = g.num
+			u.first, u.next = g.num, g.mail
 		}
 		u.files++
 		u.bytes += g.end

@@ -48,6 +48,9 @@ type Config struct {
 	MinFreeSpace  option.Amount
 	MinFreeInodes option.Amount
 
+	// TrashKeep is how long a bounce can be undone; 0 is an hour, negative: bounces end their messages at once.
+	TrashKeep time.Duration
+
 	// LogDirs is where the log records about the spool's mail are, absolute; the spool remembers it for verbs (LogDirs).
 	// nil leaves what it remembers.
 	LogDirs []string
@@ -96,6 +99,7 @@ type Spool struct {
 	compacting sync.Mutex // held while mail is copied
 	compactor  compactor
 	short      atomic.Bool // less room than min_free_space wants
+	emptied    time.Time   // when the trash was last emptied for want of room
 
 	applying  sync.Mutex // held while the record of a change is on its way to the disk
 	beginning sync.Mutex // held while an order is begun

@@ -51,34 +51,51 @@ type Applied struct {
 // durable when Apply returns. At most 10,000 ids. It works on a full disk, too, as long as the reserve lasts. Errors are
 // those of Accept; then nothing was changed.
 func (s *Spool) Apply(ctx context.Context, order string, c Change, due time.Time, ids []message.ID) (Applied, error) {
-	if err := ctx.Err(); err != nil {
-		return Applied{}, err
-	}
 	if len(ids) > maxApply {
 		return Applied{}, fmt.Errorf("order %s: %d messages in one step, at most %d are allowed", order, len(ids), maxApply)
 	}
+	out, err := s.apply(ctx, step{order: order, change: c, due: due, ids: ids})
+	if err != nil {
+		return Applied{}, fmt.Errorf("order %s: %w", order, err)
+	}
+	return out, nil
+}
+
+// step is one step of an order.
+type step struct {
+	order  string
+	change Change
+	due    time.Time
+	ids    []message.ID
+	fits   func(*entry) bool // what else must be so, nil for nothing
+}
+
+func (s *Spool) apply(ctx context.Context, t step) (out Applied, err error) {
+	if err := ctx.Err(); err != nil {
+		return out, err
+	}
 	if s.health.sick.Load() {
-		return Applied{}, s.health.refuse()
+		return out, s.health.refuse()
 	}
 	s.applying.Lock()
 	defer s.applying.Unlock()
-	if s.marks.crowded() && (c == ChangeHold || c == ChangeTrash) {
-		return Applied{}, fmt.Errorf("order %s: %w", order, errMarks)
+	if s.marks.crowded() && (t.change == ChangeHold || t.change == ChangeTrash) {
+		return out, errMarks
 	}
-	var out Applied
-	if c == ChangeTrash && s.noTrash() {
-		c, out.Ended = ChangeEnd, true
+	if t.change == ChangeTrash && s.noTrash() {
+		t.change, out.Ended = ChangeEnd, true
+		t.fits = func(e *entry) bool { return ChangeTrash.from(e.state()) }
 	}
-	for _, id := range ids {
-		s.begin(id, c, &out)
+	for _, id := range t.ids {
+		s.begin(id, &t, &out)
 	}
 	if len(out.Done) == 0 {
 		return out, nil
 	}
-	a := segment.AppliedHead{Order: order, Change: byte(c), At: s.cfg.Now().UnixNano(), Due: nanos(due), IDs: out.Done}
+	a := segment.AppliedHead{Order: t.order, Change: byte(t.change), At: s.cfg.Now().UnixNano(), Due: nanos(t.due), IDs: out.Done}
 	rec := segment.AppendApplied(segment.Reserve(nil), &a)
 	s.commit.key.Seal(rec, 0, segment.Applied, message.ID{}, 0, 0)
-	_, _, err := s.commit.rush(rec, 0)
+	_, _, err = s.commit.rush(rec, 0)
 	done := out.Done
 	out.Done = out.Done[:0]
 	for _, id := range done {
@@ -87,21 +104,21 @@ func (s *Spool) Apply(ctx context.Context, order string, c Change, due time.Time
 		}
 	}
 	if err != nil {
-		return Applied{}, fmt.Errorf("order %s: %w", order, err)
+		return Applied{}, err
 	}
 	return out, nil
 }
 
 // begin marks a message that the change is for, so that nobody touches it until the record is on disk.
-func (s *Spool) begin(id message.ID, c Change, out *Applied) {
+func (s *Spool) begin(id message.ID, t *step, out *Applied) {
 	s.change(id, func(e *entry) {
 		switch {
 		case e.flags&flagMoving != 0: // id is named twice
-		case c.from(e.state()):
+		case e.state() == Taken && t.change.from(Scheduled):
+			out.Taken = append(out.Taken, id)
+		case t.change.from(e.state()) && (t.fits == nil || t.fits(e)):
 			e.flags |= flagMoving
 			out.Done = append(out.Done, id)
-		case e.state() == Taken && c.from(Scheduled):
-			out.Taken = append(out.Taken, id)
 		}
 	})
 }

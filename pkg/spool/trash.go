@@ -1,4 +1,92 @@
 package spool
 
+import (
+	"context"
+	"errors"
+	"time"
+
+	"kumo/pkg/message"
+	"kumo/pkg/spool/internal/segment"
+)
+
+// trashKeep is how long a bounce can be undone when nothing else is said.
+const trashKeep = time.Hour
+
+// earlyTrash is how long room has to become free after one order's trash was emptied for want of it, before the next
+// order's is: segments are deleted two seconds after nothing in them is needed.
+const earlyTrash = 5 * time.Second
+
 // noTrash reports that a bounce is to end its messages at once.
-func (s *Spool) noTrash() bool { return false }
+func (s *Spool) noTrash() bool {
+	return s.cfg.TrashKeep < 0 || s.short.Load() || s.health.full.Load()
+}
+
+// emptyTrash ends what was bounced so long ago that it cannot be undone any more, and where room is short, what the
+// oldest order bounced.
+func (s *Spool) emptyTrash(ctx context.Context) {
+	now := s.cfg.Now()
+	last := now.Add(-s.cfg.TrashKeep).UnixNano()
+	s.emptyMarks(ctx, s.marks.which(func(is segment.Standing) bool {
+		// A time in the future comes from a clock that was set back since; it must not keep its mail for ever.
+		return is.Trash != "" && (is.TrashedAt+s.marks.grain <= last || is.TrashedAt > now.UnixNano())
+	}))
+	if (s.short.Load() || s.health.full.Load()) && time.Since(s.emptied) >= earlyTrash {
+		if order := s.marks.oldestTrash(); order != "" {
+			s.emptied = time.Now()
+			n := s.emptyMarks(ctx, s.marks.which(func(is segment.Standing) bool { return is.Trash == order }))
+			s.log.Warn("spool: room is short: the trash of an order was emptied early", "order", order, "messages", n)
+		}
+	}
+	s.endBounces(now)
+}
+
+// emptyMarks ends the trashed messages that have one of the marks.
+func (s *Spool) emptyMarks(ctx context.Context, of map[uint32]bool) (n int) {
+	if len(of) == 0 {
+		return 0
+	}
+	fits := func(e *entry) bool { return e.state() == Trashed && of[e.markNumber()] }
+	err := s.pages(ctx, fits, func(ids []message.ID) error {
+		a, err := s.apply(ctx, step{order: trashOrder, change: ChangeEnd, ids: ids, fits: fits})
+		n += len(a.Done)
+		return err
+	})
+	if err != nil && !errors.Is(err, ErrClosed) && ctx.Err() == nil {
+		s.log.Warn("spool: the trash cannot be emptied", "error", err)
+	}
+	return n
+}
+
+// trashOrder names the end of trashed mail in applied records, which is no order of anybody.
+const trashOrder = "trash"
+
+// endBounces ends the bounces of which nothing is left: their trash is empty, and they take no more mail.
+func (s *Spool) endBounces(now time.Time) {
+	for _, o := range s.Standing() {
+		if o.Kind != OrderBounce || now.Sub(o.Created) < s.cfg.TrashKeep {
+			continue
+		}
+		c, _, err := o.Command()
+		if err == nil && !c.Expires.IsZero() && now.Before(c.Expires) {
+			continue
+		}
+		left := s.marks.which(func(is segment.Standing) bool { return is.Trash == o.ID })
+		if len(left) == 0 {
+			s.EndOrder(o.ID)
+		}
+	}
+}
+
+// oldestTrash is the order that bounced the message that is in the trash for longest, "" if it is empty.
+func (m *marks) oldestTrash() string {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	var oldest segment.Standing
+	for i := range m.slots {
+		is := m.slots[i].is
+		if is.Trash != "" && (oldest.Trash == "" || is.TrashedAt < oldest.TrashedAt) {
+			oldest = is
+		}
+	}
+	return oldest.Trash
+}
