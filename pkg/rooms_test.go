@@ -72,6 +72,7 @@ var doors = map[string]string{
 	"github.com/nikolalohinski/gonja/v2":  "pkg/journal/internal/jinja",
 	"github.com/google/uuid":              "pkg/journal pkg/listener pkg/delivery pkg/intake pkg/luahost",
 	"github.com/goccy/go-yaml":            "pkg/luahost",
+	"github.com/redis/go-redis":           "pkg/policy pkg/throttle",
 	"github.com/pelletier/go-toml":        "pkg/luahost pkg/shaping pkg/journal",
 	"github.com/coder/websocket":          "pkg/policy",
 	"github.com/dlclark/regexp2":          "pkg/option",

@@ -147,7 +147,7 @@ func httpConnectWebsocket(l *lua.LState) int {
 	}
 	ctx, cancel := context.WithTimeout(s.Context(), min(time.Minute, max(time.Until(s.Deadline()), time.Millisecond)))
 	defer cancel()
-	conn, resp, err := websocket.Dial(ctx, url, &websocket.DialOptions{HTTPClient: &http.Client{Transport: web.Transport(time.Minute, false)}})
+	conn, resp, err := websocket.Dial(ctx, url, &websocket.DialOptions{HTTPClient: &http.Client{Transport: web.Transport(time.Minute, false)}}) //nolint:bodyclose // the library says that it need not be
 	if err != nil {
 		luahost.Fail(l, fmt.Errorf("kumo.http.connect_websocket: %w", err))
 	}

@@ -49,6 +49,7 @@ type Policy struct {
 	host *luahost.Host
 
 	secrets   secrets
+	redis     sync.Map                     // what redis.open was asked for -> *redisConn
 	resolver  atomic.Pointer[dns.Resolver] // of kumo.dns.lookup_…; nil at first
 	resolvers sync.Map                     // name -> names, of kumo.dns.define_resolver
 }
@@ -106,12 +107,12 @@ func (p *Policy) Watch(ctx context.Context) error { return p.host.Watch(ctx) }
 
 // Modules lists the modules of policies: the core first, because the others are its fields.
 func Modules() []luahost.Module {
-	return append([]luahost.Module{kumoModule, dnsModule, httpModule, secretsModule}, luahost.Modules()...)
+	return append([]luahost.Module{kumoModule, dnsModule, httpModule, redisModule, secretsModule, sqliteModule}, luahost.Modules()...)
 }
 
 // Types lists the kinds of userdata.
 func Types() []*luahost.Type {
-	return append([]*luahost.Type{&messageType, &connType, &addressType, &addressHeaderType, &mailboxType, &configType, &throttleType, &httpClientType, &httpRequestType, &httpResponseType, &httpHeadersType, &websocketType}, luahost.Types()...)
+	return append([]*luahost.Type{&messageType, &connType, &addressType, &addressHeaderType, &mailboxType, &configType, &throttleType, &httpClientType, &httpRequestType, &httpResponseType, &httpHeadersType, &websocketType, &redisType, &sqliteType}, luahost.Types()...)
 }
 
 // of is the Policy whose state runs. Its host is not set yet while the policy loads for the first time.
