@@ -129,20 +129,21 @@ func (s *Spool) copySegment(ctx context.Context, num uint32) error {
 // is deleted. It may be used while mail flows. progress, if not nil, is told how many bytes of how many are dealt with.
 // Errors: those of the disk, ctx's, ErrClosed.
 func (s *Spool) Compact(ctx context.Context, progress func(done, total int64)) error {
-	if err := s.compactAll(ctx, progress); err != nil {
+	if err := s.compactAll(ctx, false, progress); err != nil {
 		return fmt.Errorf("compact: %w", err)
 	}
 	return nil
 }
 
-func (s *Spool) compactAll(ctx context.Context, progress func(done, total int64)) error {
+// compactAll leaves a log alone from which little would go, unless it is told to copy all the same.
+func (s *Spool) compactAll(ctx context.Context, all bool, progress func(done, total int64)) error {
 	s.compacting.Lock()
 	defer s.compacting.Unlock()
 	if err := s.Flush(); err != nil {
 		return err
 	}
 	u := s.segs.usage()
-	if u.bytes <= u.mail+u.mail/10+segment.HeaderSize && int64(u.files) <= 2+2*(u.bytes/s.cfg.SegmentSize) {
+	if !all && u.bytes <= u.mail+u.mail/10+segment.HeaderSize && int64(u.files) <= 2+2*(u.bytes/s.cfg.SegmentSize) {
 		return s.awaitDeletion(ctx, u.first)
 	}
 	if err := s.commit.leaveActive(leaveAlways); err != nil {

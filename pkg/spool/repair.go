@@ -128,17 +128,7 @@ func (s *Spool) mend(ctx context.Context, dir string, o CheckOptions, found *Rep
 		}
 	}
 	if wrong(found, FoundDamage) || wrong(found, FoundMissing) {
-		return s.leave(ctx, o.Progress)
-	}
-	return nil
-}
-
-// leave copies what is alive out of all segments, so that those with damage or a gap before them go.
-func (s *Spool) leave(ctx context.Context, progress func(done, total int64)) error {
-	if c, ok := any(s).(interface {
-		Compact(ctx context.Context, progress func(done, total int64)) error
-	}); ok {
-		return c.Compact(ctx, progress)
+		return s.compactAll(ctx, true, o.Progress)
 	}
 	return nil
 }
