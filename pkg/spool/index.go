@@ -245,11 +245,9 @@ func (x *index) open(ctx context.Context) error {
 	x.writing.Lock()
 	x.aging, x.young = x.gather(), nil // reconcile sees all of these
 	x.writing.Unlock()
-	var err error
-	if x.db, err = openDB(ctx, x.path, dbOptions{synchronous: "NORMAL"}); err != nil {
+	if err := x.openFile(ctx); err != nil {
 		return err
 	}
-	x.db.SetMaxOpenConns(3) // writing, reading, and the probe
 	fits, err := x.fits(ctx)
 	if err != nil {
 		return err
@@ -259,7 +257,7 @@ func (x *index) open(ctx context.Context) error {
 		if err := removeDB(x.path); err != nil {
 			return err
 		}
-		if x.db, err = openDB(ctx, x.path, dbOptions{synchronous: "NORMAL"}); err != nil {
+		if err := x.openFile(ctx); err != nil {
 			return err
 		}
 		if err := x.create(ctx); err != nil {
@@ -292,6 +290,17 @@ func (x *index) open(ctx context.Context) error {
 	x.writing.Lock()
 	x.ready = true
 	x.writing.Unlock()
+	return nil
+}
+
+// openFile opens the database, whatever is in it. A rebuild inserts ids at random places, which is what the cache is for.
+func (x *index) openFile(ctx context.Context) error {
+	db, err := openDB(ctx, x.path, dbOptions{synchronous: "NORMAL", cache: 12_000})
+	if err != nil {
+		return err
+	}
+	db.SetMaxOpenConns(2) // writing, and the probe
+	x.db = db
 	return nil
 }
 

@@ -1,11 +1,13 @@
 package spool
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"kumo/pkg/message"
@@ -71,25 +73,53 @@ const rowSource = ` FROM (SELECT ` + viewColumns + `, m.seq AS seq_, m.id AS id_
   m.due AS due_, m.state AS state_, m.hold AS hold_, m.trash AS trash_, m.trashed_at AS trashed_at_, m.segment AS segment_, m.offset AS offset_, m.head AS head_, m.shared AS shared_,
   m.up_segment AS up_segment_, m.up_offset AS up_offset_ FROM message m CROSS JOIN queue q ON q.num = m.queue) `
 
-const rowColumns = `SELECT seq_, id_, queue, sender, recipients, created_, due_, attempts, size, last_response, state_, hold_, trash_,
-  trashed_at_, segment_, offset_, head_, shared_, up_segment_, up_offset_` + rowSource
+// listColumns are what a listing needs, with as few values as can be: reading them is most of its time.
+const listColumns = `SELECT seq_, id_, queue, sender, recipients, created_, due_, attempts, size, last_response, state_,
+  iif(state_, held_by, NULL), nullif(trashed_at_, 0)` + rowSource
 
-func scanRow(rows interface{ Scan(...any) error }) (Row, int64, error) {
+// rowColumns are all of a row.
+const rowColumns = `SELECT seq_, id_, queue, sender, recipients, created_, due_, attempts, size, last_response, state_,
+  iif(state_, held_by, NULL), nullif(trashed_at_, 0), hold_,
+  segment_, offset_, head_, shared_, up_segment_, up_offset_` + rowSource
+
+// scanRow reads a row of listColumns, or with whole set one of rowColumns.
+func scanRow(rows *sql.Rows, whole bool) (Row, int64, error) {
 	var r Row
-	var seq, created, due, state, trashed int64
+	var seq, created, due, state int64
+	var trashed sql.NullInt64
+	var order sql.NullString
 	var id, recipients sql.RawBytes
-	err := rows.Scan(&seq, &id, &r.Queue, &r.Sender, &recipients, &created, &due, &r.Attempts, &r.Size, &r.LastResponse, &state,
-		&r.hold, &r.Order, &trashed, &r.at.seg, &r.at.off, &r.at.head, &r.at.shared, &r.at.upSeg, &r.at.upOff)
-	if err != nil {
+	at := [20]any{
+		&seq, &id, &r.Queue, &r.Sender, &recipients, &created, &due, &r.Attempts, &r.Size, &r.LastResponse, &state, &order, &trashed,
+		&r.hold, &r.at.seg, &r.at.off, &r.at.head, &r.at.shared, &r.at.upSeg, &r.at.upOff,
+	}
+	n := len(at)
+	if !whole {
+		n = 13
+	}
+	if err := rows.Scan(at[:n]...); err != nil {
 		return r, 0, err
 	}
 	copy(r.ID[:], id)
-	r.Trashed = fromNanos(trashed)
-	if r.Order == "" {
-		r.Order = r.hold
+	r.Created, r.Due, r.State, r.Order, r.Trashed = fromNanos(created), fromNanos(due), stateWord(state), order.String, fromNanos(trashed.Int64)
+	r.at.size = uint32(r.Size)
+	var err error
+	r.Recipients, err = parseList(recipients)
+	return r, seq, err
+}
+
+// parseList reads a JSON list of texts. Hardly any has a character that is escaped.
+func parseList(b []byte) ([]string, error) {
+	if len(b) < 4 || bytes.IndexByte(b, '\\') >= 0 {
+		var list []string
+		err := json.Unmarshal(b, &list)
+		return list, err
 	}
-	r.Created, r.Due, r.State, r.at.size = fromNanos(created), fromNanos(due), stateWord(state), uint32(r.Size)
-	return r, seq, json.Unmarshal(recipients, &r.Recipients)
+	text := string(b[2 : len(b)-2]) // without [" and "]
+	if !strings.Contains(text, `","`) {
+		return []string{text}, nil
+	}
+	return strings.Split(text, `","`), nil
 }
 
 // List calls f for every message that the filter wants: those of the index in the order of their coming, queue by
@@ -146,9 +176,9 @@ func (r *Reader) listIndex(ctx context.Context, want *Filter, x *matcher, f func
 	}
 	if !x.queued() || len(nums) > manyQueues {
 		args := append([]any{low, high}, x.cond.args...)
-		return r.listPages(ctx, rowColumns+"WHERE state_ BETWEEN ? AND ?"+x.cond.and()+" AND seq_ > ? ORDER BY seq_ LIMIT ?", args, f)
+		return r.listPages(ctx, listColumns+"WHERE state_ BETWEEN ? AND ?"+x.cond.and()+" AND seq_ > ? ORDER BY seq_ LIMIT ?", args, f)
 	}
-	query := rowColumns + "WHERE state_ BETWEEN ? AND ?" + x.rest.and() + " AND queue_ = ? AND seq_ > ? ORDER BY seq_ LIMIT ?"
+	query := listColumns + "WHERE state_ BETWEEN ? AND ?" + x.rest.and() + " AND queue_ = ? AND seq_ > ? ORDER BY seq_ LIMIT ?"
 	for _, num := range nums {
 		if err := r.listPages(ctx, query, append(append([]any{low, high}, x.rest.args...), num), f); err != nil {
 			return err
@@ -217,7 +247,7 @@ func (r *Reader) page(ctx context.Context, page []Row, stmt *sql.Stmt, args []an
 	}
 	defer rows.Close()
 	for rows.Next() {
-		row, seq, err := scanRow(rows)
+		row, seq, err := scanRow(rows, false)
 		if err != nil {
 			return page, n, last, err
 		}
@@ -246,14 +276,14 @@ func (r *Reader) row(ctx context.Context, id message.ID) (Row, error) {
 		}
 		return Row{}, ErrGone
 	}
-	row, _, err := scanRow(rows)
+	row, _, err := scanRow(rows, true)
 	return row, err
 }
 
 // listByID looks at each message that the filter names.
 func (r *Reader) listByID(ctx context.Context, want *Filter, x *matcher, f func(Row) error) error {
 	low, high := want.states()
-	stmt, err := r.conn.PrepareContext(ctx, rowColumns+"WHERE id_ = ? AND state_ BETWEEN ? AND ?"+x.cond.and())
+	stmt, err := r.conn.PrepareContext(ctx, listColumns+"WHERE id_ = ? AND state_ BETWEEN ? AND ?"+x.cond.and())
 	if err != nil {
 		return fmt.Errorf("list messages: %w", err)
 	}

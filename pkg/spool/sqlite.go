@@ -24,6 +24,7 @@ const minSQLite = "3.51.3"
 type dbOptions struct {
 	readOnly    bool
 	synchronous string // NORMAL: a power cut may take the last transactions; FULL: it may not
+	cache       int    // KiB of pages that a connection keeps; 0 is SQLite's own 2,000
 	// keepWAL leaves the WAL where it is when the last process closes the database, and never gives its room back:
 	// what it has, it has also on a full disk.
 	keepWAL bool
@@ -32,6 +33,9 @@ type dbOptions struct {
 // dsn is the name under which the driver opens path.
 func (o dbOptions) dsn(path string) string {
 	q := url.Values{"_pragma": {"busy_timeout(10000)"}, "_txlock": {"immediate"}, "_dqs": {"0"}}
+	if o.cache > 0 {
+		q.Add("_pragma", fmt.Sprintf("cache_size(-%d)", o.cache))
+	}
 	if o.readOnly {
 		q.Set("mode", "ro")
 		q.Add("_pragma", "query_only(1)")
