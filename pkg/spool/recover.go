@@ -77,7 +77,6 @@ type replayer struct {
 	cur     uint32
 	total   int64
 	read    int64
-	ticks   int
 }
 
 // openOrder is an order of which messages but not yet the completion were read.
@@ -178,28 +177,50 @@ func (r *replayer) run(ctx context.Context, files []logFile) error {
 	for _, l := range files {
 		r.total += l.size
 	}
+	jobs := r.jobs(files)
+	ahead := startAhead(ctx, r.segs, r.key, jobs)
+	defer ahead.end()
 	for i, l := range files {
 		limit, known := ends(files, i)
 		if limit > l.size {
 			r.report(segment.Damage{Off: l.size, End: limit, Why: "file is shorter than it was"}, l.num)
 		}
 		r.gap(files, i)
-		g := r.segs.add(l.num, min(limit, l.size), nil)
 		if l.num < r.fromSeg {
 			continue
 		}
-		end, err := r.replay(ctx, g, known || i < len(files)-1)
-		if err != nil {
+		j := jobs[0]
+		jobs = jobs[1:]
+		if err := r.replay(ctx, ahead, j, known || i < len(files)-1); err != nil {
 			return err
 		}
+		g := j.seg
 		r.read += l.size - g.end
-		if i == len(files)-1 && end < g.end {
-			r.found.Torn = g.end - max(end, 0)
-			g.end = end
+		if i == len(files)-1 && j.end < g.end {
+			r.found.Torn = g.end - max(j.end, 0)
+			g.end = j.end
 		}
 	}
 	r.found.Segments = len(files)
 	return nil
+}
+
+// jobs makes the segments known, and says which are to be read, and from where.
+func (r *replayer) jobs(files []logFile) []*job {
+	var jobs []*job
+	for i, l := range files {
+		limit, _ := ends(files, i)
+		g := r.segs.add(l.num, min(limit, l.size), nil)
+		if l.num < r.fromSeg {
+			continue
+		}
+		j := &job{seg: g, from: segment.HeaderSize, out: make(chan *chunk, aheadChunks)}
+		if g.num == r.fromSeg {
+			j.from = max(j.from, min(r.fromOff, g.end))
+		}
+		jobs = append(jobs, j)
+	}
+	return jobs
 }
 
 // gap reports segments that stood between i and the one before it.
@@ -215,52 +236,43 @@ func (r *replayer) gap(files []logFile, i int) {
 	}
 }
 
-// replay reads one segment and returns where its last intact record ends.
-func (r *replayer) replay(ctx context.Context, g *segFile, sealed bool) (int64, error) {
-	if g.end <= segment.HeaderSize {
-		return g.end, nil
-	}
-	f, err := r.segs.acquire(g.num)
-	if err != nil {
-		return 0, err
-	}
-	defer r.segs.release(f)
+// replay makes of one segment what its records say.
+func (r *replayer) replay(ctx context.Context, ahead *ahead, j *job, sealed bool) error {
+	g, start := j.seg, r.read
 	r.cur = g.num
-	start := r.read
-	scan := segment.Scanner{
-		Key: r.key, Limit: g.end,
-		Intact: func(rec segment.Record) error {
+	for c := range j.out {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		for i := range c.items {
+			if d := c.items[i].bad; d != nil {
+				if d.End < g.end || sealed || d.Kind != 0 && !d.Cut {
+					r.report(*d, g.num)
+				}
+				continue
+			}
+			rec := &c.items[i].rec
 			r.found.Records++
 			if rec.Body > 0 {
 				r.body = lastBody{seg: g.num, size: rec.Body, crc: rec.BodyCRC, off: rec.BodyOff()}
 			}
 			r.read = start + rec.Off
-			if r.ticks++; r.ticks%4096 == 0 {
-				r.tell()
-				if err := ctx.Err(); err != nil {
-					return err
-				}
+			if err := r.apply(*rec); err != nil {
+				return fmt.Errorf("read segment %d: %w", g.num, err)
 			}
-			return r.apply(rec)
-		},
-		Damaged: func(d segment.Damage) {
-			if d.End < g.end || sealed || d.Kind != 0 && !d.Cut {
-				r.report(d, g.num)
-			}
-		},
+		}
+		r.tell()
+		ahead.done(c)
 	}
-	from := int64(segment.HeaderSize)
-	if g.num == r.fromSeg {
-		from = max(from, min(r.fromOff, g.end))
+	if j.err != nil {
+		return j.err
 	}
-	end, err := scan.Scan(f.file, from)
-	if err != nil {
-		return 0, fmt.Errorf("read segment %d: %w", g.num, err)
+	if g.end > segment.HeaderSize {
+		r.found.Bytes += g.end
 	}
-	r.found.Bytes += g.end
 	r.read = start + g.end
 	r.tell()
-	return end, nil
+	return nil
 }
 
 func (r *replayer) tell() {
@@ -316,7 +328,6 @@ func (r *replayer) accept(rec segment.Record) error {
 			return err
 		}
 	}
-	r.end(rec.ID) // a copy of the same message stands earlier
 	e := entry{
 		id: rec.ID, created: b.Created, due: b.Due, seg: r.cur, off: uint32(rec.Off), hint: headHint(rec.Head), size: b.Size,
 		queue: r.names.internBytes(b.Queue), attempts: clampAttempts(int(b.Attempts)),
@@ -328,8 +339,13 @@ func (r *replayer) accept(rec segment.Record) error {
 		return err
 	}
 	shard, h := r.table.lock(rec.ID)
+	old, copied := entry{}, false
+	if shard.get(rec.ID, h) != nil {
+		old, copied = shard.remove(rec.ID, h)
+	}
 	shard.put(e, h)
 	shard.Unlock()
+	r.gone(rec.ID, &old, copied)
 	r.segs.keep(&e, 1)
 	if len(b.Order) == 0 && len(r.open) > 0 {
 		r.undo(rec.ID) // a copy: it was taken for good
@@ -421,14 +437,23 @@ func (r *replayer) end(id message.ID) {
 	shard, h := r.table.lock(id)
 	e, ok := shard.remove(id, h)
 	shard.Unlock()
-	if ok {
-		r.marks.forget(&e)
-		r.segs.keep(&e, -1)
+	r.gone(id, &e, ok)
+}
+
+// gone notes that what was known of id does not count any more: it has ended, or a copy of it was found. e is its entry,
+// if there was one.
+func (r *replayer) gone(id message.ID, e *entry, known bool) {
+	if known {
+		r.marks.forget(e)
+		r.segs.keep(e, -1)
 		if e.upSeg != 0 {
 			r.segs.hold(e.upSeg, -1)
 		}
 	} else if r.orphan != nil {
 		r.orphan(segment.End, id, entry{}, segment.Standing{})
+	}
+	if len(r.damaged) == 0 {
+		return
 	}
 	for _, i := range r.damaged[id] {
 		r.found.Damaged[i].Ended = true

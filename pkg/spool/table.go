@@ -77,9 +77,18 @@ func (e *entry) markNumber() uint32 {
 func (e *entry) setMark(n uint32) { e.mark = [3]uint8{uint8(n), uint8(n >> 8), uint8(n >> 16)} }
 
 const (
-	shards    = 16
+	shards    = 64
 	chunkSize = 128 // entries
 )
+
+// A slot is the number of an entry, plus one, and above it 8 bits of the hash of its id, so that nearly all slots that
+// are not the one looked for are passed without a look at their entry. 64 shards have numbers for a billion messages.
+const (
+	tagShift = 24
+	slotMask = 1<<tagShift - 1
+)
+
+func tag(h uint64) uint32 { return uint32(h>>40) << tagShift }
 
 // table finds entries by id: dense chunks of entries, and in front of them an open-addressed array of their numbers.
 type table struct {
@@ -88,7 +97,7 @@ type table struct {
 
 type tableShard struct {
 	sync.Mutex
-	slots  []uint32 // number of an entry + 1; 0 is empty
+	slots  []uint32 // 0 is empty
 	count  int
 	chunks []*[chunkSize]entry
 	used   uint32   // entries handed out from chunks
@@ -118,10 +127,12 @@ func (s *tableShard) get(id message.ID, h uint64) *entry {
 	if s.count == 0 {
 		return nil
 	}
-	mask := uint64(len(s.slots) - 1)
+	mask, tag := uint64(len(s.slots)-1), tag(h)
 	for i := h & mask; s.slots[i] != 0; i = (i + 1) & mask {
-		if e := s.at(s.slots[i] - 1); e.id == id {
-			return e
+		if v := s.slots[i]; v&^slotMask == tag {
+			if e := s.at(v&slotMask - 1); e.id == id {
+				return e
+			}
 		}
 	}
 	return nil
@@ -157,14 +168,14 @@ func (s *tableShard) place(n uint32, h uint64) {
 	for s.slots[i] != 0 {
 		i = (i + 1) & mask
 	}
-	s.slots[i] = n + 1
+	s.slots[i] = (n + 1) | tag(h)
 }
 
 func (s *tableShard) grow(size int) {
 	old := s.slots
 	s.slots = make([]uint32, size)
-	for _, n := range old {
-		if n != 0 {
+	for _, v := range old {
+		if n := v & slotMask; n != 0 {
 			s.place(n-1, hash(s.at(n-1).id)/shards)
 		}
 	}
@@ -175,17 +186,18 @@ func (s *tableShard) remove(id message.ID, h uint64) (entry, bool) {
 	if s.count == 0 {
 		return entry{}, false
 	}
-	mask := uint64(len(s.slots) - 1)
+	mask, tag := uint64(len(s.slots)-1), tag(h)
 	i := h & mask
 	for ; ; i = (i + 1) & mask {
-		if s.slots[i] == 0 {
+		v := s.slots[i]
+		if v == 0 {
 			return entry{}, false
 		}
-		if s.at(s.slots[i]-1).id == id {
+		if v&^slotMask == tag && s.at(v&slotMask-1).id == id {
 			break
 		}
 	}
-	n := s.slots[i] - 1
+	n := s.slots[i]&slotMask - 1
 	e := *s.at(n)
 	*s.at(n) = entry{}
 	s.count--
@@ -197,7 +209,7 @@ func (s *tableShard) remove(id message.ID, h uint64) (entry, bool) {
 // close fills the gap at i by moving back those that follow it and are not in their own place.
 func (s *tableShard) close(i, mask uint64) {
 	for j := (i + 1) & mask; s.slots[j] != 0; j = (j + 1) & mask {
-		home := hash(s.at(s.slots[j]-1).id) / shards & mask
+		home := hash(s.at(s.slots[j]&slotMask-1).id) / shards & mask
 		if (j-home)&mask >= (j-i)&mask {
 			s.slots[i] = s.slots[j]
 			i = j
