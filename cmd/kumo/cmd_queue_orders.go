@@ -217,9 +217,7 @@ func undo(ctx context.Context, c *cli.Console, f *massFlags, id string) error {
 	if err != nil {
 		return err
 	}
-	switch o.Kind {
-	case spool.OrderBounce, spool.OrderHold, spool.OrderSuspend:
-	default:
+	if !undoable(o.Kind) {
 		return cli.Failf("%s: order %s is a %s, and that cannot be undone", verb, o.Order, o.Kind).WithHint("a bounce, a hold and a suspension can")
 	}
 	run := &massRun{
@@ -230,6 +228,11 @@ func undo(ctx context.Context, c *cli.Console, f *massFlags, id string) error {
 		return run.preview()
 	}
 	return run.give()
+}
+
+// undoable reports the kinds of orders that can be taken back.
+func undoable(kind string) bool {
+	return kind == spool.OrderBounce || kind == spool.OrderHold || kind == spool.OrderSuspend
 }
 
 // maxOrders is how many orders are listed at most.

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -28,7 +30,7 @@ spool; 130 interrupted.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	f.add(cmd)
-	cmd.AddCommand(newSpoolCheck(c, f), newSpoolStats(c, f))
+	cmd.AddCommand(newSpoolCheck(c, f), newSpoolCompact(c, f), newSpoolStats(c, f))
 	return cmd
 }
 
@@ -162,6 +164,69 @@ func statsOf(ctx context.Context, dir string) (*spoolStats, error) {
 		s.Mail += q.Bytes
 	}
 	return s, err
+}
+
+// compacted is what kumo spool compact did.
+type compacted struct {
+	Dir    string        `json:"dir" col:"SPOOL"`
+	Before int64         `json:"before_bytes" col:"BEFORE"`
+	After  int64         `json:"after_bytes" col:"AFTER"`
+	Took   time.Duration `json:"took" col:"TOOK"` // nanoseconds
+}
+
+func newSpoolCompact(c *cli.Console, f *spoolFlags) *cobra.Command {
+	return &cobra.Command{
+		Use:   "compact",
+		Short: "Give the room of ended mail back, without a daemon",
+		Long: `compact copies the mail that is still there to the end of the log and deletes the segments that it was in, so that the
+log is as small as it gets. A daemon does this by itself, a little at a time, whenever the log has become much larger than
+the mail in it; while one runs, compact leaves the spool to it.
+
+It can be interrupted at any time: what it copied is copied, and nothing is lost.
+
+Exit codes: 0 done; 1 failed; 2 usage; 10 there is no spool; 11 a daemon owns the spool; 130 interrupted.`,
+		Example: `  kumo spool compact
+  kumo spool compact --spool /var/spool/kumomta/data --format json`,
+		Args: args(0, 0, "none"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			dir, err := f.dir(cmd.Context(), "spool compact")
+			if err != nil {
+				return err
+			}
+			return compactSpool(cmd.Context(), c, dir)
+		},
+	}
+}
+
+func compactSpool(ctx context.Context, c *cli.Console, dir string) error {
+	const verb = "spool compact"
+	began := time.Now()
+	before, err := spool.Measure(dir)
+	if err != nil {
+		return spoolError(verb, err)
+	}
+	if before.Held {
+		return cli.Errorf(cli.CodeSpoolHeld, "%s: %w", verb, &spool.HeldError{Dir: dir, PID: before.PID}).
+			WithHint("a daemon compacts the log by itself when that is worth it")
+	}
+	s, err := spool.Open(ctx, spool.Config{Dir: dir, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return spoolError(verb, err)
+	}
+	err = s.Compact(ctx, progressBytes(c, verb))
+	c.Done()
+	if err = errors.Join(err, s.Close()); err != nil {
+		return spoolError(verb, err)
+	}
+	after, err := spool.Measure(dir)
+	if err != nil {
+		return spoolError(verb, err)
+	}
+	did := compacted{Dir: dir, Before: before.Log, After: after.Log, Took: time.Since(began)}
+	if c.Format == cli.Text {
+		return c.Print([]compacted{did})
+	}
+	return c.Print(did)
 }
 
 // progressBytes shows how much of so many bytes is done, as a share and as a number.

@@ -142,7 +142,7 @@ func TestWrongLinesAreUsage(t *testing.T) {
 		"queue requeue --for 1h --all --yes", "queue rebind --all --yes", "queue rebind --all --yes --set tenant",
 		"queue release --yes --all --order 5d3f", "queue hold --yes --id xyz", "queue undo", "queue undo a b", "queue orders a b",
 		"queue suspend --all", "queue resume --yes", "queue purge --all", "queue summary --older-than x",
-		"spool bogus", "spool check x", "spool check --logs /tmp", "spool stats x", "log bogus", "log tail x", "log tail -n x", "log tail -n -1", "log tail --type Bogus",
+		"spool bogus", "spool check x", "spool check --logs /tmp", "spool stats x", "spool compact x", "log bogus", "log tail x", "log tail -n x", "log tail -n -1", "log tail --type Bogus",
 		"man a b", "man --roff", "man --write /dev/null/x serve", "completion", "completion tcsh", "inject a b",
 		"inject --smtp", "route-test", "route-test --to a@b.example --meta x", "serve --validate --script",
 	} {

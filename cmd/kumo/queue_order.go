@@ -355,8 +355,11 @@ func giveOrder(ctx context.Context, c *cli.Console, f *spoolFlags, verb string, 
 // orderError says what is with the order when nobody has waited for its end.
 func orderError(verb string, o spool.Order, err error) error {
 	if o.ID != "" && errors.Is(err, context.Canceled) {
-		return cli.Errorf(cli.CodeInterrupted, "%s: interrupted; the order %s stays and will be carried out", verb, o.ID).
-			WithHint("kumo queue orders shows what comes of it, kumo queue undo %s takes it back", o.ID)
+		e := cli.Errorf(cli.CodeInterrupted, "%s: interrupted; the order %s stays and will be carried out", verb, o.ID)
+		if undoable(o.Kind) {
+			return e.WithHint("kumo queue orders shows what comes of it, kumo queue undo %s takes it back", o.ID)
+		}
+		return e.WithHint("kumo queue orders shows what comes of it")
 	}
 	return spoolError(verb, err)
 }

@@ -189,7 +189,7 @@ func (x *indexCheck) row(r *indexRow) {
 	case x.exact && x.c.log.names.get(live.queue) == r.queue && live.due == r.due && int64(live.attempts) == r.attempts &&
 		int64(live.seg) == r.seg && int64(live.off) == r.off && int64(live.upSeg) == r.upSeg && int64(live.upOff) == r.upOff:
 		x.good++
-	case r.upSeg != 0 && x.missing(r.upSeg):
+	case r.upSeg != 0 && x.missing(r.upSeg) && int64(live.seg) == r.seg && int64(live.off) == r.off: // not moved since
 		x.good++
 		x.gone[r.upSeg] = true
 		x.c.add(Finding{

@@ -202,8 +202,10 @@ func (x *index) step(ctx context.Context) error {
 func (x *index) turn(ctx context.Context) error {
 	x.writing.Lock()
 	w := x.gather()
+	// What a turn that was cut short has left undone is still there.
+	w.fresh = append(x.young, w.fresh...)
 	x.young = w.fresh
-	x.aging.changed, x.aging.flood = w.changed, w.flood
+	x.aging.changed, x.aging.flood = append(x.aging.changed, w.changed...), x.aging.flood || w.flood
 	x.writing.Unlock()
 	due := x.aging
 	if due.flood { // that sees everything
