@@ -64,6 +64,7 @@ type Host struct {
 	globs   *cache.Cache[string, []string] // of kumo.fs.glob
 
 	monitor monitor
+	boxes   sync.Map // name -> *mailbox, of kumo.mpsc
 	memosMu sync.Mutex
 	memos   map[string]*memo // by name
 }
