@@ -83,8 +83,8 @@ func printTorture(c *cli.Console, r *torture.Report) error {
 	if err := c.Print(r.Kinds); err != nil {
 		return err
 	}
-	fmt.Fprintf(c.Out, "%d messages, %d ends, %d other changes, %d recoveries, %d ends forgotten as they may be, %.1f s\n",
-		r.Totals.Messages, r.Totals.Ends, r.Totals.Changes, r.Totals.Opens, r.Totals.Repeats, r.Seconds)
+	fmt.Fprintf(c.Out, "%d messages, %d ends, %d other changes, %d compactions, %d recoveries, %d ends forgotten as they may be, %.1f s\n",
+		r.Totals.Messages, r.Totals.Ends, r.Totals.Changes, r.Totals.Compactions, r.Totals.Opens, r.Totals.Repeats, r.Seconds)
 	fmt.Fprintf(c.Out, "%d passed, %d failed\n", r.Passed, r.Failed)
 	return nil
 }

@@ -58,10 +58,12 @@ type compactor struct {
 
 // compact copies mail that lives on from the oldest segments to the end of the log until the log is small enough.
 func (s *Spool) compact(ctx context.Context) error {
-	if !s.compacting.TryLock() {
+	select {
+	case s.compacting <- struct{}{}:
+	default:
 		return nil // Compact is at it
 	}
-	defer s.compacting.Unlock()
+	defer func() { <-s.compacting }()
 	for {
 		num := s.nextToCopy()
 		if num == 0 {
@@ -137,8 +139,12 @@ func (s *Spool) Compact(ctx context.Context, progress func(done, total int64)) e
 
 // compactAll leaves a log alone from which little would go, unless it is told to copy all the same.
 func (s *Spool) compactAll(ctx context.Context, all bool, progress func(done, total int64)) error {
-	s.compacting.Lock()
-	defer s.compacting.Unlock()
+	select {
+	case s.compacting <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-s.compacting }()
 	if err := s.Flush(); err != nil {
 		return err
 	}

@@ -82,6 +82,10 @@ func (r *Reader) open(ctx context.Context) error {
 	_, owner := lockOwner(OS{}, filepath.Join(r.dir, lockName))
 	if r.db == nil || !r.held || run != owner { // nobody keeps the index up to date, or not yet
 		r.late = true
+		if r.db != nil && r.outlived(seg) {
+			r.closeIndex()
+			seg, off = 0, 0
+		}
 		if err := r.replay(ctx, seg, off); err != nil {
 			return err
 		}
@@ -92,6 +96,19 @@ func (r *Reader) open(ctx context.Context) error {
 		return true
 	})
 	return nil
+}
+
+// outlived reports that the log has been compacted beyond the checkpoint of an index that nobody kept up to date, such as
+// one restored from a backup. What ended since is told by nothing any more; but what is alive stands in the log.
+func (r *Reader) outlived(seg uint32) bool {
+	_, err := OS{}.Stat(r.segs.path(seg))
+	return isMissing(err)
+}
+
+func (r *Reader) closeIndex() {
+	_ = r.conn.Close()
+	_ = r.db.Close()
+	r.conn, r.db = nil, nil
 }
 
 // openIndex opens the index and returns its checkpoint, and the run of the owner that made it ready. An index that

@@ -96,7 +96,7 @@ type Spool struct {
 	noteSeq   uint64 // of the latest note
 	notesRead []note // by the latest Notes
 
-	compacting sync.Mutex // held while mail is copied
+	compacting chan struct{} // has room for whoever copies mail
 	compactor  compactor
 	short      atomic.Bool // less room than min_free_space wants
 	emptied    time.Time   // when the trash was last emptied for want of room

@@ -43,6 +43,7 @@ func kinds() []kind {
 		{name: "truncate", about: "a segment loses its end", run: (*point).truncating},
 		{name: "lose-segment", about: "a segment is gone", run: (*point).losing},
 		{name: "cut-recovery", about: "the power goes while the spool is being recovered, again and again", run: (*point).recovering},
+		{name: "cut-compaction", about: "the power goes while the log is compacted, or its segments are deleted", run: (*point).compacting},
 		{name: "index-lost", about: "files of index.db are gone", run: func(p *point) { p.indexing(loseFiles, false) }},
 		{name: "index-damaged", about: "files of index.db are damaged", run: func(p *point) { p.indexing(damageFiles, true) }},
 		{name: "index-old", about: "files of index.db are those of an earlier moment", run: func(p *point) { p.indexing(ageFiles, false) }},
@@ -285,6 +286,30 @@ func (p *point) recovering() {
 		p.cut([]int{0, 50, 100}[p.IntN(3)])
 	}
 	p.after()
+}
+
+func (p *point) compacting() {
+	if !p.start() {
+		return
+	}
+	for range 1 + p.IntN(3) {
+		p.work(p.IntN(20))
+		p.disk.CutAt(crashfs.Cut{At: 1 + p.IntN(20), Before: p.IntN(2) == 0})
+		if p.IntN(2) == 0 {
+			p.compact()
+		} else {
+			p.compactBeside()
+		}
+		if !p.off() { // the segments that it has left are deleted a little later
+			p.wait(3 * time.Second)
+		}
+		p.cut([]int{0, 50, 100}[p.IntN(3)])
+		if !p.check(false) || len(p.wrong) > 0 {
+			return
+		}
+	}
+	p.work(p.IntN(12))
+	p.reopen()
 }
 
 func (p *point) ordering() {

@@ -36,6 +36,8 @@ func ops() []op {
 		{"wait", 8, func(p *point) { p.wait(time.Duration(p.IntN(400)) * time.Millisecond) }},
 		{"wait for housekeeping", 3, func(p *point) { p.wait(time.Duration(1000+p.IntN(1500)) * time.Millisecond) }},
 		{"reopen", 1, (*point).reopen},
+		{"compact", 1, (*point).compact},
+		{"compact beside other things", 1, (*point).compactBeside},
 	}
 }
 
@@ -346,12 +348,39 @@ func (p *point) wait(d time.Duration) {
 
 // reopen ends the spool as a daemon does and starts it again. A disk that fails is left to whoever broke it.
 func (p *point) reopen() {
-	if p.armed || p.off() {
+	if p.armed || p.beside || p.off() {
 		return
 	}
 	exactly := p.healthy
 	p.close()
 	p.check(exactly)
+}
+
+// compact copies everything that lives on to the end of the log.
+func (p *point) compact() {
+	p.compacted(p.s.Compact(p.ctx, nil))
+}
+
+func (p *point) compacted(err error) {
+	switch {
+	case err == nil:
+		p.count.Compactions++
+	case !p.off():
+		p.fault("compact", err)
+	}
+}
+
+// compactBeside compacts while other things happen.
+func (p *point) compactBeside() {
+	if p.beside {
+		return
+	}
+	s, done := p.s, make(chan error, 1)
+	go func() { done <- s.Compact(p.ctx, nil) }()
+	p.beside = true
+	p.work(1 + p.IntN(6))
+	p.beside = false
+	p.compacted(<-done)
 }
 
 // inject does what the owner does about an order that brings messages in: once, whatever happens.

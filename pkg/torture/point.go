@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
+	"syscall"
 	"testing/synctest"
 	"time"
 
@@ -36,6 +37,7 @@ type point struct {
 	keep    time.Duration // how long the trash is kept
 	healthy bool          // the disk is well and not slow, so that times can be relied on
 	armed   bool          // a fault is armed: calls may fail
+	beside  bool          // the log is being compacted meanwhile
 	lenient bool          // the disk cannot even cut off what it refused: that may come back after a crash
 	// The disk lost or changed bytes that were certain: messages may go back to what they were, or be lost, and
 	// astray are those.
@@ -50,11 +52,12 @@ type point struct {
 
 // counts are for the report.
 type counts struct {
-	Messages int `json:"messages"` // accepted
-	Ends     int `json:"ends"`
-	Changes  int `json:"changes"` // other changes of messages, by updates and orders
-	Opens    int `json:"opens"`   // recoveries that were compared with the model
-	Repeats  int `json:"repeats"` // ends that a crash forgot, as it may
+	Messages    int `json:"messages"` // accepted
+	Ends        int `json:"ends"`
+	Changes     int `json:"changes"` // other changes of messages, by updates and orders
+	Opens       int `json:"opens"`   // recoveries that were compared with the model
+	Compactions int `json:"compactions"`
+	Repeats     int `json:"repeats"` // ends that a crash forgot, as it may
 }
 
 func (c *counts) add(o counts) {
@@ -62,6 +65,7 @@ func (c *counts) add(o counts) {
 	c.Ends += o.Ends
 	c.Changes += o.Changes
 	c.Opens += o.Opens
+	c.Compactions += o.Compactions
 	c.Repeats += o.Repeats
 }
 
@@ -205,7 +209,7 @@ func (p *point) off() bool { return p.disk.Off() }
 // broken reports an error that comes of the fault that is armed, and not of a mistake.
 func broken(err error) bool {
 	return errors.Is(err, spool.ErrFull) || errors.Is(err, spool.ErrUnhealthy) || errors.Is(err, spool.ErrClosed) ||
-		errors.Is(err, crashfs.ErrPowerCut)
+		errors.Is(err, crashfs.ErrPowerCut) || errors.Is(err, syscall.EIO)
 }
 
 // lines keeps the last things that a spool said, for those who look into a failure.

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -216,7 +217,14 @@ func bubble(f func()) {
 	synctest.Test(new(testing.T), func(*testing.T) { f() })
 }
 
-func stacks() []byte {
-	b := make([]byte, 1<<20)
-	return b[:runtime.Stack(b, true)]
+// stacks shows the goroutines of bubbles.
+func stacks() string {
+	b := make([]byte, 4<<20)
+	var out []string
+	for g := range strings.SplitSeq(string(b[:runtime.Stack(b, true)]), "\n\n") {
+		if head, _, _ := strings.Cut(g, "\n"); strings.Contains(head, "synctest") {
+			out = append(out, g)
+		}
+	}
+	return strings.Join(out, "\n\n")
 }

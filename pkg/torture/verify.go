@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"syscall"
 	"testing/synctest"
 	"time"
 
@@ -185,7 +184,7 @@ func (p *point) compare(l *letter, s standing) string {
 
 // unread says why a letter could not be read, "" if that is the fault that is armed.
 func (p *point) unread(l *letter, why string, err error) string {
-	if p.armed && (broken(err) || errors.Is(err, syscall.EIO)) || p.off() {
+	if p.armed && broken(err) || p.off() {
 		return ""
 	}
 	l.broken = l.broken || p.tolerant && errors.Is(err, spool.ErrDamaged)
