@@ -209,7 +209,7 @@ func compactSpool(ctx context.Context, c *cli.Console, dir string) error {
 		return cli.Errorf(cli.CodeSpoolHeld, "%s: %w", verb, &spool.HeldError{Dir: dir, PID: before.PID}).
 			WithHint("a daemon compacts the log by itself when that is worth it")
 	}
-	s, err := spool.Open(ctx, spool.Config{Dir: dir, Log: slog.New(slog.DiscardHandler)})
+	s, err := spool.Open(ctx, spool.Config{Dir: dir, Log: slog.New(slog.DiscardHandler), TrashKeep: spool.TrashStays})
 	if err != nil {
 		return spoolError(verb, err)
 	}

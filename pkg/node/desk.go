@@ -109,7 +109,7 @@ func (d *desk) load(ctx context.Context) error {
 // config is how this process opens the spool.
 func (d *desk) config(ctx context.Context) (spool.Config, error) {
 	if d.lean && d.plan == nil {
-		return spool.Config{Dir: d.dir, Log: d.options.Log}, nil
+		return spool.Config{Dir: d.dir, Log: d.options.Log, TrashKeep: spool.TrashStays}, nil
 	}
 	if err := d.load(ctx); err != nil {
 		return spool.Config{}, err

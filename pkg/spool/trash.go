@@ -12,6 +12,10 @@ import (
 // trashKeep is how long a bounce can be undone when nothing else is said.
 const trashKeep = time.Hour
 
+// TrashStays is the Config.TrashKeep of those who own a spool for a moment only and do not know what its policy wants:
+// they leave it to the next daemon to empty the trash for its age.
+const TrashStays = 100 * 365 * 24 * time.Hour
+
 // earlyTrash is how long room has to become free after one order's trash was emptied for want of it, before the next
 // order's is: segments are deleted two seconds after nothing in them is needed.
 const earlyTrash = 5 * time.Second
