@@ -19,9 +19,9 @@
 // reach the files in the order in which Record took them, and each of them, while the process lives: a segment that
 // is deleted, moved or truncated is replaced. "bounded": back_pressure limits the records that wait and their bytes.
 //
-// What a power cut can cost: up to five seconds of records (the time between syncs) and the frame that was being
-// written. The spool is the truth about mail; the journal tells its story. A crash of the process alone costs what had
-// not been written, half a second at most.
+// What a power cut can cost: up to a second and a half of records (the time between syncs, and what waits for the
+// writer). A crash of the process alone costs what had not been written, half a second at most. The spool is the truth
+// about mail, and durable at once: the next start finds in it what the journal lacks, and node writes that again.
 //
 // Not done here: bounce classification, log hooks, and removing old segments.
 package journal

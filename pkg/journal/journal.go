@@ -34,6 +34,7 @@ type Journal struct {
 	now     func() time.Time
 	loggers []*logger
 	scratch sync.Pool
+	left    time.Time
 	stop    chan struct{}
 	once    sync.Once
 }
@@ -55,7 +56,7 @@ func Open(cfg Config) (*Journal, error) {
 			return nil, fmt.Errorf("open log %s: %w", o.LogDir, err)
 		}
 		for _, s := range l.streams {
-			if err := prepare(s, cfg.Log); err != nil {
+			if err := j.prepare(s, cfg.Log); err != nil {
 				return nil, fmt.Errorf("open log %s: %w", s.dir, err)
 			}
 		}
@@ -66,7 +67,7 @@ func Open(cfg Config) (*Journal, error) {
 }
 
 // prepare makes the directory of a stream and proves that files can be made in it.
-func prepare(s *stream, log *slog.Logger) error {
+func (j *Journal) prepare(s *stream, log *slog.Logger) error {
 	dir, err := filepath.Abs(s.dir) // the daemon may change its working directory later
 	if err != nil {
 		return err
@@ -83,9 +84,18 @@ func prepare(s *stream, log *slog.Logger) error {
 	if err := os.Remove(probe.Name()); err != nil {
 		return err
 	}
-	finishOld(dir, s.suffix, func(err error) { log.Warn("an earlier log segment", "error", err) })
+	left := func(at time.Time) {
+		if j.left.IsZero() || at.Before(j.left) {
+			j.left = at
+		}
+	}
+	finishOld(dir, s.suffix, left, func(err error) { log.Warn("an earlier log segment", "error", err) })
 	return nil
 }
+
+// Left is when a process that did not come to an orderly end last wrote to one of the logs, as Open has found it; zero
+// when there was none. What it recorded after that, and at a power cut a second before, may not be there.
+func (j *Journal) Left() time.Time { return j.left }
 
 // Record takes r for every logger that wants its type. It copies what it needs and returns at once, unless
 // back_pressure records wait for the disk: then it waits with them, because a fact about mail that was accepted must

@@ -18,7 +18,7 @@ const (
 	// flushEvery bounds how far the files are behind.
 	flushEvery = 500 * time.Millisecond
 	// syncEvery bounds what a power cut can take from the files.
-	syncEvery = 5 * time.Second
+	syncEvery = time.Second
 	// spaceEvery is how often the free space is looked at.
 	spaceEvery = 5 * time.Second
 	// drainPatience is how long the end waits for a disk that does not take the last records.

@@ -97,6 +97,15 @@ func (o *FileOptions) Dirs() []string {
 	return dirs
 }
 
+// Legible reports whether the logger writes all records of type t as JSON, so that they can be read back.
+func (o *FileOptions) Legible(t Type) bool {
+	p, ok := o.PerRecord[string(t)]
+	if !ok {
+		p, ok = o.PerRecord[AnyType]
+	}
+	return o.FilterEvent == "" && (!ok || p.Enable && p.Template == "")
+}
+
 // maxHeader bounds segment_header: with it the first frame of a segment must not become too large.
 const maxHeader = 64 << 10
 

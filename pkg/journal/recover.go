@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,26 +16,33 @@ const maxTorn = 8 << 20
 
 // finishOld finishes what an earlier process left open in dir: a frame that a crash cut off is dropped, and the
 // segment becomes read-only; one that never got its first frame is removed. Segments that another process has locked
-// are left alone.
-func finishOld(dir, suffix string, warn func(error)) {
+// are left alone. left is told when each of those that nobody has locked was last written to.
+func finishOld(dir, suffix string, left func(time.Time), warn func(error)) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return // not made yet
 	}
 	for _, e := range entries {
-		if isHidden(e.Name(), suffix) {
-			removeHidden(filepath.Join(dir, e.Name()))
-			continue
-		}
-		if s, ok := segmentSuffix(e.Name()); !ok || s != suffix || !e.Type().IsRegular() {
+		path := filepath.Join(dir, e.Name())
+		hidden := isHidden(e.Name(), suffix)
+		if s, ok := segmentSuffix(e.Name()); !hidden && (!ok || s != suffix) || !e.Type().IsRegular() {
 			continue
 		}
 		info, err := e.Info()
-		if err != nil || info.Mode()&0o222 == 0 {
-			continue
-		}
-		if err := finishOne(filepath.Join(dir, e.Name())); err != nil {
-			warn(fmt.Errorf("finish segment %s: %w", filepath.Join(dir, e.Name()), err))
+		switch {
+		case err != nil:
+		case hidden:
+			if removeHidden(path) {
+				left(info.ModTime())
+			}
+		case info.Mode()&0o222 != 0:
+			free, err := finishOne(path)
+			if free {
+				left(info.ModTime())
+			}
+			if err != nil {
+				warn(fmt.Errorf("finish segment %s: %w", path, err))
+			}
 		}
 	}
 }
@@ -48,26 +56,29 @@ func isHidden(name, suffix string) bool {
 }
 
 // removeHidden removes what a crash left between the making of a segment and its first frame.
-func removeHidden(path string) {
+func removeHidden(path string) bool {
 	f, err := os.OpenFile(path, os.O_RDWR|unix.O_NOFOLLOW, 0)
 	if err != nil {
-		return
+		return false
 	}
 	defer f.Close()
-	if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
-		_ = os.Remove(path)
-	}
+	return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil && os.Remove(path) == nil
 }
 
-func finishOne(path string) error {
+// finishOne finishes a segment that nobody has locked.
+func finishOne(path string) (free bool, err error) {
 	f, err := os.OpenFile(path, os.O_RDWR|unix.O_NOFOLLOW, 0)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer f.Close()
 	if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
-		return nil
+		return false, nil
 	}
+	return true, finishFile(f)
+}
+
+func finishFile(f *os.File) error {
 	info, err := f.Stat()
 	if err != nil {
 		return err

@@ -87,9 +87,18 @@ func (s *segment) publish() error {
 			return err
 		}
 		s.path, s.hidden = path, false
-		return nil
+		return syncDir(s.dir)
 	}
 	return errTaken(s.dir, s.start)
+}
+
+// syncDir makes the names in a directory durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 // renameNew renames a file to a name that nobody has.

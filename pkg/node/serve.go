@@ -118,6 +118,12 @@ func (n *server) run(drain context.Context) error {
 	if n.rooms, err = connect(n.plan, s, n.journal, n.registry, n.Log); err != nil {
 		return n.leave(errors.Join(err, s.Close()))
 	}
+	if err := relog(drain, n.plan, s, n.journal, n.Log); err != nil {
+		if drain.Err() != nil {
+			return n.leave(nil)
+		}
+		n.Log.Error("the log may lack records", "error", err)
+	}
 	n.runs = began(cfg.Dir, n.Log)
 	n.tail.run("signs of life", n.runs.run, failed)
 	measure(n.registry, n.gate.memory, n.plan.policy, s)
