@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"errors"
 	"encoding/binary"
 	"time"
 
@@ -40,7 +41,11 @@ func (s *session) Deliver(ctx context.Context, m *message.Message) egress.Result
 	}
 	body, err := s.load(m)
 	if err != nil {
-		return s.decided(verdict{message.Transient, internal(451, "4.3.0", "the message cannot be read: "+err.Error())})
+		res := s.decided(verdict{message.Transient, internal(451, "4.3.0", "the message cannot be read: "+err.Error())})
+		if errors.Is(err, message.ErrDamaged) {
+			res.Attempts[0].Reason = message.Damaged
+		}
+		return res
 	}
 	d := delivering{session: s, ctx: ctx, m: m, body: body}
 	return d.run()
