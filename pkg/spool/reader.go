@@ -39,6 +39,9 @@ type Reader struct {
 	pages    *pages // made when a match needs it
 	veiled   bool   // temp.hidden is there
 
+	blind bool    // the index is not asked
+	again *Reader // blind, see anew
+
 	shadowed bool    // temporary views are there
 	blank    *sql.DB // in place of an index that cannot be used
 }
@@ -49,12 +52,16 @@ func OpenReader(ctx context.Context, dir string) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Reader{dir: dir, hidden: make(map[message.ID]bool), standing: make(map[string]*Order)}
+	r := newReader(dir)
 	if err := r.open(ctx); err != nil {
 		_ = r.Close()
 		return nil, fmt.Errorf("read spool %s: %w", dir, err)
 	}
 	return r, nil
+}
+
+func newReader(dir string) *Reader {
+	return &Reader{dir: dir, hidden: make(map[message.ID]bool), standing: make(map[string]*Order)}
 }
 
 func (r *Reader) open(ctx context.Context) error {
@@ -78,7 +85,10 @@ func (r *Reader) open(ctx context.Context) error {
 	if err != nil && !isMissing(err) {
 		return explain(err, r.dir)
 	}
-	seg, off, run := r.openIndex(ctx)
+	seg, off, run := uint32(0), int64(0), ""
+	if !r.blind {
+		seg, off, run = r.openIndex(ctx)
+	}
 	_, owner := lockOwner(OS{}, filepath.Join(r.dir, lockName))
 	if r.db == nil || !r.held || run != owner { // nobody keeps the index up to date, or not yet
 		r.late = true
@@ -86,7 +96,7 @@ func (r *Reader) open(ctx context.Context) error {
 			r.closeIndex()
 			seg, off = 0, 0
 		}
-		if err := r.replay(ctx, seg, off); err != nil {
+		if err := r.catchUp(ctx, seg, off); err != nil {
 			return err
 		}
 	}
@@ -153,6 +163,22 @@ func (r *Reader) checkpoint(ctx context.Context, db *sql.DB) (seg uint32, off in
 	}
 	off, err = strconv.ParseInt(v[3], 10, 64)
 	return uint32(n), off, v[1], err
+}
+
+// catchUp replays the log behind the checkpoint. An owner may delete segments meanwhile, because it has copied what is
+// alive in them to the end: then it begins again.
+func (r *Reader) catchUp(ctx context.Context, seg uint32, off int64) error {
+	for try := 0; ; try++ {
+		err := r.replay(ctx, seg, off)
+		if err == nil || !isMissing(err) || try == 10 || ctx.Err() != nil {
+			return err
+		}
+		r.segs.close(slog.New(slog.DiscardHandler))
+		r.segs = newSegments(OS{}, r.segs.dir, r.segs.key)
+		r.extra, r.marks, r.found = table{}, marks{}, Recovery{}
+		clear(r.hidden)
+		clear(r.standing)
+	}
 }
 
 // replay reads the log behind the checkpoint, all of it when there is none.
@@ -317,6 +343,9 @@ func (r *Reader) Close() error {
 	if r.db != nil {
 		err = errors.Join(err, r.db.Close())
 	}
+	if r.again != nil {
+		err = errors.Join(err, r.again.Close())
+	}
 	if r.blank != nil {
 		err = errors.Join(err, r.blank.Close())
 	}
@@ -368,23 +397,50 @@ func (r *Reader) Message(ctx context.Context, id message.ID) (*message.Message, 
 		return nil, err
 	}
 	m, err := r.segs.envelope(id, row.at)
+	if isMissing(err) && !r.blind {
+		if anew, err := r.anew(ctx); err == nil {
+			return anew.Message(ctx, id)
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("message %s: %w", id, r.gone(err))
 	}
 	m.Queue, m.Due, m.Attempts = row.Queue, row.Due, row.Attempts
-	m.SetLoader(readerBody{r, row.at})
+	m.SetLoader(readerBody{ctx, r, row.at})
 	return m, nil
+}
+
+// anew reads the whole log: the segment of a message is gone although the index says that it is alive. Either it has
+// ended a moment ago, or it was copied to the end of the log and the index does not know yet.
+func (r *Reader) anew(ctx context.Context) (*Reader, error) {
+	if r.again == nil {
+		again := newReader(r.dir)
+		again.blind = true
+		if err := again.open(ctx); err != nil {
+			return nil, errors.Join(err, again.Close())
+		}
+		r.again = again
+	}
+	return r.again, nil
 }
 
 // readerBody loads the body of one message.
 type readerBody struct {
-	r  *Reader
-	at place
+	ctx context.Context // of the call that asked for the message
+	r   *Reader
+	at  place
 }
 
 // Body implements message.Body.
 func (b readerBody) Body(id message.ID) ([]byte, error) {
 	body, err := b.r.segs.body(id, b.at)
+	if isMissing(err) && !b.r.blind {
+		if anew, err := b.r.anew(b.ctx); err == nil {
+			if m, err := anew.Message(b.ctx, id); err == nil {
+				return m.Data()
+			}
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("body of message %s: %w", id, b.r.gone(err))
 	}
