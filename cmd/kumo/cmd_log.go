@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"iter"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -34,11 +36,11 @@ Exit codes: 0 done; 1 failed; 2 usage.`,
 
 // logFlags are what kumo log tail was asked for.
 type logFlags struct {
-	logs, policy string
-	follow, all  bool
-	last         int
-	types        []string
-	queue, id    string
+	logs, policy, spool string
+	follow, all         bool
+	last                int
+	types               []string
+	queue, id           string
 }
 
 // logRow is one record as people read it; machines get the record as it stands in the log.
@@ -64,8 +66,9 @@ func newLogTail(c *cli.Console) *cobra.Command {
 		Long: `tail prints records of the log, decompressed: one per line. Without flags it prints the last 10; --all prints every
 record that is there, --follow waits for more until it is interrupted.
 
-The log is found by --logs DIR, else by the policy (--policy FILE or the default one). In a pipe, and with --format
-jsonl, each line is the record as KumoMTA writes it.
+The log is found by --logs DIR, else by the spool, which remembers where its logs are (--spool DIR or KUMO_SPOOL), else
+by the policy (--policy FILE or the default one). In a pipe, and with --format jsonl, each line is the record as KumoMTA
+writes it.
 
 Exit codes: 0 done; 1 there is no log, or it cannot be read; 2 usage; 130 interrupted.`,
 		Example: `  kumo log tail -f
@@ -75,6 +78,7 @@ Exit codes: 0 done; 1 there is no log, or it cannot be read; 2 usage; 130 interr
 		RunE: func(cmd *cobra.Command, _ []string) error { return tailLog(cmd, c, f) },
 	}
 	cmd.Flags().StringVar(&f.logs, "logs", "", "log directory `DIR`; else the policy says")
+	cmd.Flags().StringVar(&f.spool, "spool", "", "spool directory `DIR`, which remembers where its logs are; else $KUMO_SPOOL, unless there is --policy")
 	cmd.Flags().StringVar(&f.policy, "policy", "", "policy `FILE` that says where the log is")
 	cmd.Flags().BoolVarP(&f.follow, "follow", "f", false, "wait for more records")
 	cmd.Flags().BoolVar(&f.all, "all", false, "print every record that is there")
@@ -83,6 +87,7 @@ Exit codes: 0 done; 1 there is no log, or it cannot be read; 2 usage; 130 interr
 	cmd.Flags().StringVar(&f.queue, "queue", "", "only records of the scheduled queue `NAME`")
 	cmd.Flags().StringVar(&f.id, "id", "", "only records of the message `ID`")
 	_ = cmd.MarkFlagDirname("logs")
+	_ = cmd.MarkFlagDirname("spool")
 	_ = cmd.RegisterFlagCompletionFunc("type", cobra.FixedCompletions(typeNames(), cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
@@ -104,7 +109,7 @@ func tailLog(cmd *cobra.Command, c *cli.Console, f logFlags) error {
 	if f.last < 0 {
 		return cli.Usagef("-n %d: want 0 or more", f.last)
 	}
-	dirs, err := node.LogDirs(cmd.Context(), f.logs, node.Options{Policy: f.policy, Version: version})
+	dirs, err := f.dirs(cmd.Context())
 	if err != nil {
 		return err
 	}
@@ -134,6 +139,19 @@ func tailLog(cmd *cobra.Command, c *cli.Console, f logFlags) error {
 		return &cli.Exit{Code: cli.CodeInterrupted} // the user knows
 	}
 	return logError(dirs[0], err)
+}
+
+// dirs are where the logs are. A spool remembers them; it is asked where one is named and no policy is.
+func (f logFlags) dirs(ctx context.Context) ([]string, error) {
+	o := node.Options{Policy: f.policy, Version: version}
+	dir := f.spool
+	if dir == "" && f.policy == "" {
+		dir = os.Getenv("KUMO_SPOOL")
+	}
+	if f.logs != "" || dir == "" {
+		return node.LogDirs(ctx, f.logs, o)
+	}
+	return node.LogsOfSpool(ctx, dir, o)
 }
 
 func (f logFlags) match(e *journal.Entry) bool {
