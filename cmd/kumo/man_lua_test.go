@@ -218,6 +218,21 @@ func eventExample(event string) string {
 
 // moreExamples are those of events that no function's example handles.
 var moreExamples = map[string]string{
+	"<keysource.event_name>": `kumo.on('my.key', function(args)
+  return kumo.secrets.load('/etc/kumo/keys/' .. args.name)
+end)
+kumo.on('init', function()
+  local key = kumo.secrets.load { event_name = 'my.key', event_args = { name = 'relay' } }
+end)`,
+	"<spawn_task.event_name>": `kumo.on('init', function()
+  kumo.spawn_task { event_name = 'my.task', args = { every = 60 } }
+end)
+kumo.on('my.task', function(args)
+  while true do
+    kumo.sleep(args.every)
+    kumo.log_info 'still here'
+  end
+end)`,
 	"rebind_message": `kumo.on('rebind_message', function(msg, data)
   if msg:sender().domain == data.sender_domain then
     msg:set_meta('tenant', data.tenant)

@@ -23,6 +23,8 @@ var environment = [][2]string{
 	{"KUMO_NODE_ID_PATH", "The file that the UUID of this node is kept in; else /opt/kumomta/etc/.nodeid."},
 	{"KUMO_SPOOL", "The spool's directory for commands that work on a spool, unless --spool names one."},
 	{"NO_COLOR", "With any value, no colours; the same with TERM=dumb."},
+	{"VAULT_ADDR", "The HashiCorp Vault server that key sources of a policy mean which name none, such as https://vault.example.com:8200."},
+	{"VAULT_TOKEN", "The token for that server."},
 	{"XDG_STATE_HOME", "The built-in policy keeps mail and logs in the directory kumo below it; ~/.local/state when it is not set."},
 }
 
