@@ -219,7 +219,7 @@ func eventExample(event string) string {
 // moreExamples are those of events that no function's example handles.
 var moreExamples = map[string]string{
 	"<keysource.event_name>": `kumo.on('my.key', function(args)
-  return kumo.secrets.load('/etc/kumo/keys/' .. args.name)
+  return kumo.serde.json_parse(os.getenv 'MY_KEYS' or '{ "relay": "sesame" }')[args.name]
 end)
 kumo.on('init', function()
   local key = kumo.secrets.load { event_name = 'my.key', event_args = { name = 'relay' } }
