@@ -63,7 +63,7 @@ func (s *Spool) compact(ctx context.Context) error {
 	default:
 		return nil // Compact is at it
 	}
-	defer func() { <-s.compacting }()
+	defer s.compacting.Unlock()
 	for {
 		num := s.nextToCopy()
 		if num == 0 {
@@ -144,7 +144,7 @@ func (s *Spool) compactAll(ctx context.Context, all bool, progress func(done, to
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	defer func() { <-s.compacting }()
+	defer s.compacting.Unlock()
 	if err := s.Flush(); err != nil {
 		return err
 	}

@@ -7,8 +7,8 @@ var ErrChanging = errChanging
 
 // CopyAll copies all mail once, without waiting for what is deleted then.
 func (s *Spool) CopyAll() error {
-	s.compacting <- struct{}{}
-	defer func() { <-s.compacting }()
+	s.compacting.Lock()
+	defer s.compacting.Unlock()
 	if err := s.commit.leaveActive(leaveAlways); err != nil {
 		return err
 	}

@@ -62,7 +62,7 @@ func Open(ctx context.Context, cfg Config) (*Spool, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Spool{cfg: cfg, log: cfg.Log, done: make(map[string]*doneOrder), standing: make(map[string]*standing), closed: make(chan struct{}), compacting: make(chan struct{}, 1)}
+	s := &Spool{cfg: cfg, log: cfg.Log, done: make(map[string]*doneOrder), standing: make(map[string]*standing), closed: make(chan struct{}), compacting: newTurn(), applying: newTurn(), beginning: newTurn()}
 	if err := s.open(ctx); err != nil {
 		if s.orders != nil {
 			_ = s.orders.Close()

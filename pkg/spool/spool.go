@@ -96,13 +96,13 @@ type Spool struct {
 	noteSeq   uint64 // of the latest note
 	notesRead []note // by the latest Notes
 
-	compacting chan struct{} // has room for whoever copies mail
+	compacting turn // held while mail is copied
 	compactor  compactor
 	short      atomic.Bool // less room than min_free_space wants
 	emptied    time.Time   // when the trash was last emptied for want of room
 
-	applying  sync.Mutex // held while the record of a change is on its way to the disk
-	beginning sync.Mutex // held while an order is begun
+	applying  turn // held while the record of a change is on its way to the disk
+	beginning turn // held while an order is begun
 
 	closed chan struct{}
 	keeper sync.WaitGroup

@@ -31,8 +31,9 @@ func (s *Spool) emptyTrash(ctx context.Context) {
 	now := s.cfg.Now()
 	last := now.Add(-s.cfg.TrashKeep).UnixNano()
 	s.emptyMarks(ctx, s.marks.which(func(is segment.Standing) bool {
-		// A time in the future comes from a clock that was set back since; it must not keep its mail for ever.
-		return is.Trash != "" && (is.TrashedAt+s.marks.grain <= last || is.TrashedAt > now.UnixNano())
+		// A time further in the future than a bounce is kept comes from a clock that was set back since; it must not keep
+		// its mail for ever. One that is nearer may do so: a clock that is corrected by seconds takes no undo away.
+		return is.Trash != "" && (is.TrashedAt+s.marks.grain <= last || is.TrashedAt > now.Add(s.cfg.TrashKeep).UnixNano())
 	}))
 	if (s.short.Load() || s.health.full.Load()) && time.Since(s.emptied) >= earlyTrash {
 		if order := s.marks.oldestTrash(); order != "" {

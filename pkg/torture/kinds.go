@@ -39,6 +39,7 @@ func kinds() []kind {
 		{name: "eio-read", about: "reads fail, also those of a recovery", run: (*point).reading},
 		{name: "read-only", about: "the disk is read-only for a while", run: lasting("", syscall.EROFS)},
 		{name: "slow-sync", about: "syncs take seconds, or a minute", run: (*point).slowing},
+		{name: "clock", about: "the clock is set back or forward, by seconds or years", run: (*point).clocking},
 		{name: "damage", about: "a byte of the log changes", run: (*point).damaging},
 		{name: "truncate", about: "a segment loses its end", run: (*point).truncating},
 		{name: "lose-segment", about: "a segment is gone", run: (*point).losing},
@@ -137,6 +138,7 @@ func (p *point) dying() {
 func (p *point) arm(f crashfs.Fault) {
 	p.disk.Fail(f)
 	p.armed, p.healthy, p.lenient = true, false, f.Forever
+	p.tight = p.tight || f.Err == syscall.ENOSPC || f.Err == syscall.EDQUOT
 }
 
 // calm mends the disk. Within 5 s the spool must take mail again, as long as nothing else is wrong with it.
@@ -208,7 +210,7 @@ func (p *point) filling() {
 	if !p.start() {
 		return
 	}
-	p.armed, p.healthy = true, false
+	p.armed, p.healthy, p.tight = true, false, true
 	p.disk.SetCapacity(p.disk.Used() + p.IntN(40<<10))
 	p.broke()
 }
@@ -271,6 +273,32 @@ func (p *point) slowing() {
 	p.calm()
 	p.work(5)
 	p.reopen()
+}
+
+// clocking sets the clock while the spool runs, and between two runs. Nothing is lost by it, and nothing is ended but
+// what may be in the trash no longer.
+func (p *point) clocking() {
+	if !p.start() {
+		return
+	}
+	for range 2 + p.IntN(3) {
+		steps := []time.Duration{time.Second, time.Minute, time.Hour, 24 * time.Hour, 365 * 24 * time.Hour}
+		step := steps[p.IntN(len(steps))] + time.Duration(p.IntN(1000))*time.Millisecond
+		if p.IntN(2) == 0 {
+			step = -step
+		}
+		p.clock.Add(int64(step))
+		p.reap()
+		p.work(5 + p.IntN(15))
+		if p.IntN(2) == 0 {
+			p.crash()
+			if !p.check(false) || len(p.wrong) > 0 {
+				return
+			}
+		} else {
+			p.reopen()
+		}
+	}
 }
 
 func (p *point) recovering() {

@@ -35,10 +35,11 @@ type letter struct {
 	body    []byte
 	created time.Time
 	envs    []envelope
-	group   int  // of letters that were accepted together, and can share a body
-	applied int  // the last step of an order that changed it
-	taken   bool // in the hands of the driver
-	broken  bool // its bytes were damaged: it can be ended and nothing else
+	group   int   // of letters that were accepted together, and can share a body
+	applied int   // the last step of an order that changed it
+	taken   bool  // in the hands of the driver
+	overdue int64 // when it was trashed, if its time in the trash was over since
+	broken  bool  // its bytes were damaged: it can be ended and nothing else
 
 	now     standing // as the running spool has it
 	sure    standing // as the disk has it for certain

@@ -60,6 +60,9 @@ func (p *point) work(n int) {
 			}
 		}
 		synctest.Wait()
+		if p.s != nil && !p.off() {
+			p.reap()
+		}
 	}
 }
 
@@ -72,7 +75,7 @@ func (p *point) write(n int, shared bool) []*letter {
 		if i > 0 && !shared {
 			body = p.body()
 		}
-		l := &letter{id: p.next(), body: body, created: time.Now().Round(0), group: p.m.groups, taken: true}
+		l := &letter{id: p.next(), body: body, created: p.now(), group: p.m.groups, taken: true}
 		l.envs = []envelope{p.envelope()}
 		l.sure = standing{gone: true}
 		l.now = l.sure

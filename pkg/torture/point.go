@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing/synctest"
 	"time"
@@ -35,6 +36,8 @@ type point struct {
 	count counts
 
 	keep    time.Duration // how long the trash is kept
+	tight   bool          // room may be short, and the trash emptied early
+	clock   atomic.Int64  // how wrong the clock is
 	healthy bool          // the disk is well and not slow, so that times can be relied on
 	armed   bool          // a fault is armed: calls may fail
 	beside  bool          // the log is being compacted meanwhile
@@ -83,8 +86,16 @@ func newPoint(seed uint64, num int, k *kind) *point {
 		Dir: spoolDir, NoIndex: true, SegmentSize: segments[p.IntN(len(segments))], Reserve: 16 << 10,
 		Log: slog.New(slog.NewTextHandler(p.said, &slog.HandlerOptions{ReplaceAttr: noTime})),
 	}
+	p.keep = []time.Duration{time.Hour, time.Hour, 30 * time.Second}[p.IntN(3)]
+	p.cfg.TrashKeep = p.keep
+	p.cfg.Now = p.now
 	p.slow()
 	return p
+}
+
+// now is what the spool takes for the time.
+func (p *point) now() time.Time {
+	return time.Now().Round(0).Add(time.Duration(p.clock.Load()))
 }
 
 func noTime(_ []string, a slog.Attr) slog.Attr {

@@ -30,6 +30,7 @@ func orderOps() []op {
 		{"keep notes", 2, (*point).addNotes},
 		{"drop notes", 1, (*point).dropNotes},
 		{"match", 2, (*point).match},
+		{"wait for the trash", 1, (*point).waitTrash},
 	}
 }
 
@@ -177,12 +178,13 @@ func (p *point) apply(c spool.Change) {
 	}
 	order, due := p.ruleName(), p.due()
 	p.m.steps++
+	at := p.now().UnixNano()
 	did, err := p.s.Apply(p.ctx, order, c, due, ids)
 	if did.Ended {
 		c = spool.ChangeEnd
 	}
 	what := fmt.Sprintf("change %d by %s", c, order)
-	change := made(c, order, nanos(due), time.Now().UnixNano())
+	change := made(c, order, nanos(due), at)
 	switch {
 	case err == nil:
 		if len(done) > 0 {
@@ -206,12 +208,6 @@ func (p *point) apply(c spool.Change) {
 		l.settle()
 		p.count.Changes++
 	}
-}
-
-// near reports a letter in the trash whose time is about to come: whether it is there still is a matter of moments.
-func (p *point) near(l *letter) bool {
-	age := time.Since(time.Unix(0, l.now.since))
-	return p.keep > 0 && l.now.state == spool.Trashed && age > p.keep-trashSlack
 }
 
 // same compares ids; of one that is named twice it may be said twice.
@@ -366,6 +362,17 @@ func (p *point) checkNotes() {
 	n.sure = found
 	n.some = slices.DeleteFunc(n.some, func(t string) bool { return slices.Contains(found, t) })
 	n.dropped = slices.DeleteFunc(n.dropped, func(t string) bool { return slices.Contains(found, t) })
+}
+
+// waitTrash lets so much time pass that bounces cannot be undone any more.
+func (p *point) waitTrash() {
+	if p.keep > time.Minute || p.armed || !p.healthy {
+		return
+	}
+	p.wait(p.keep + p.keep/16 + 2*trashSlack)
+	if !p.off() {
+		p.emptied()
+	}
 }
 
 // match asks which messages an order would be about.

@@ -36,6 +36,7 @@ func (p *point) check(exactly bool) bool {
 	})
 	p.explain()
 	if !p.off() {
+		p.reap()
 		p.checkRules()
 		p.checkNotes()
 		p.checkOfOrder()
@@ -84,7 +85,7 @@ func (l *letter) orderOf(e spool.Entry) string {
 func (p *point) judge(l *letter, at spool.Entry, there bool) {
 	allowed := l.allowed()
 	if !there {
-		if !slices.ContainsFunc(allowed, func(s standing) bool { return s.gone || p.expired(s) }) {
+		if !slices.ContainsFunc(allowed, func(s standing) bool { return s.gone || p.expired(l, s) }) {
 			p.lost(l, fmt.Sprintf("message %s is lost: it was %s; %s", l.id, describe(allowed), strings.Join(l.story, ", ")))
 		}
 		l.adopt(standing{gone: true})
@@ -140,13 +141,48 @@ func (s standing) fits(e spool.Entry) bool {
 	return s.state == is.state && s.due == is.due && s.attempts == is.attempts && s.order == is.order
 }
 
-// trashSlack is how long after its time the trash may be emptied: it is looked at once in a while, and times of bounces are
-// kept to the minute.
-const trashSlack = 2 * time.Minute
+// trashSlack is how long before its time a message in the trash is left alone by the driver: an operation takes a while.
+const trashSlack = 10 * time.Second
 
-// expired reports that a message in the trash may be gone.
-func (p *point) expired(s standing) bool {
-	return s.state == spool.Trashed && p.keep > 0 && time.Since(time.Unix(0, s.since)) >= p.keep-trashSlack
+// expired reports that a message in the trash may be gone: its time is over, or room is short, or the clock was set back
+// by so much that its time would not come.
+func (p *point) expired(l *letter, s standing) bool {
+	age := p.age(s)
+	if s.state == spool.Trashed && (age >= p.keep || age <= -p.keep) {
+		l.overdue = s.since // and so it stays, whatever the clock says later
+	}
+	return s.state == spool.Trashed && (p.tight || l.overdue == s.since)
+}
+
+// near reports a message in the trash that is expired, or about to be.
+func (p *point) near(l *letter) bool {
+	age := p.age(l.now)
+	return l.now.state == spool.Trashed && (p.expired(l, l.now) || age >= p.keep-trashSlack || age <= -p.keep+trashSlack)
+}
+
+func (p *point) age(s standing) time.Duration { return p.now().Sub(time.Unix(0, s.since)) }
+
+// reap takes note of messages whose time in the trash is over and that are gone.
+func (p *point) reap() {
+	p.m.each(func(l *letter) {
+		if l.now.gone || !p.expired(l, l.now) {
+			return
+		}
+		if _, there := p.s.Lookup(l.id); !there {
+			l.do("out of the trash", func(standing) standing { return standing{gone: true} })
+			l.settle() // it went with a record that is durable
+		}
+	})
+}
+
+// emptied complains about messages that are still in the trash although their time was over long ago.
+func (p *point) emptied() {
+	p.reap()
+	p.m.each(func(l *letter) {
+		if l.now.state == spool.Trashed && !l.now.gone && p.age(l.now) > p.keep+p.keep/16+trashSlack {
+			p.failf("message %s is still in the trash after %s, which is kept for %s", l.id, p.age(l.now), p.keep)
+		}
+	})
 }
 
 // compare reads a letter back and says what is different, "" if nothing is.
@@ -286,8 +322,9 @@ func (p *point) endings() {
 	if p.off() {
 		return
 	}
+	p.reap()
 	for _, l := range p.m.pick(func(l *letter) bool { return !l.now.gone }) {
-		if err := p.s.End(l.id, spool.EndDelivered); err != nil && !p.expired(l.now) {
+		if err := p.s.End(l.id, spool.EndDelivered); err != nil && !p.expired(l, l.now) {
 			p.failf("end of %s, which is %s: %v", l.id, l.now, err)
 			return
 		}
