@@ -120,7 +120,8 @@ func (s *Spool) copySegment(ctx context.Context, num uint32) error {
 			s.stats.compacted.Add(1)
 			return nil
 		}
-		if err := s.commit.flush(false); err != nil { // updates on their way get a place
+		s.awaitApply() // what an order is changing keeps still then, and updates on their way get a place
+		if err := s.commit.flush(false); err != nil {
 			return err
 		}
 	}
