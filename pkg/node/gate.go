@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -71,6 +72,7 @@ func (g *gate) Run(ctx context.Context) {
 	defer tick.Stop()
 	var gc garbage
 	gc.tune()
+	debug.FreeOSMemory() // recovery leaves a lot behind
 	for {
 		select {
 		case <-ctx.Done():
