@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -70,6 +71,11 @@ Exit codes: 0 the spool is whole, or was mended; 1 failed; 2 usage; 4 something 
 
 func checkSpool(ctx context.Context, c *cli.Console, dir string, f checkFlags) error {
 	const verb = "spool check"
+	for _, d := range f.logs {
+		if st, err := os.Stat(d); err != nil || !st.IsDir() {
+			return cli.Failf("%s: --logs %s: there is no such directory", verb, d)
+		}
+	}
 	report, err := spool.Check(ctx, dir, spool.CheckOptions{Repair: f.repair, Progress: progressBytes(c, verb)})
 	c.Done()
 	if err != nil {
@@ -86,6 +92,9 @@ func checkSpool(ctx context.Context, c *cli.Console, dir string, f checkFlags) e
 			return spoolError(verb, err)
 		}
 		found.Sound = found.Sound && found.Audit.OK()
+		if found.Audit.Records == 0 {
+			c.Warn("there are no log records in %s: the audit proves nothing", strings.Join(found.Audit.Logs, ", "))
+		}
 	}
 	if err := c.Print(found); err != nil {
 		return err
