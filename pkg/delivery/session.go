@@ -2,8 +2,8 @@ package delivery
 
 import (
 	"context"
-	"errors"
 	"encoding/binary"
+	"errors"
 	"time"
 
 	"kumo/pkg/egress"

@@ -153,6 +153,38 @@ func (b *box) inject(n int, to func(i int) string) []message.ID {
 	return ids
 }
 
+// fill stores n messages that are due at that time, without a daemon and without a word in the log.
+func (b *box) fill(n int, to func(i int) string, due time.Time) []message.ID {
+	b.t.Helper()
+	s, err := spool.Open(b.t.Context(), spool.Config{Dir: b.spool(), Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	source := message.NewIDSource(time.Now)
+	ids := make([]message.ID, n)
+	const batch = 1000
+	for at := 0; at < n; at += batch {
+		var ms []*message.Message
+		for i := at; i < min(at+batch, n); i++ {
+			m := &message.Message{
+				ID: source.Next(), Sender: mail.Restore("sender@example.org"), Recipients: []mail.Address{mail.Restore(to(i))},
+				Meta: message.NewMeta(nil), Created: time.Now(), Due: due,
+			}
+			m.Queue = m.QueueName()
+			m.SetData(fmt.Appendf(nil, "Subject: %d\r\n\r\nmessage %d\r\n", i, i))
+			ids[i] = m.ID
+			ms = append(ms, m)
+		}
+		if err := s.Accept(b.t.Context(), "", ms...); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		b.t.Fatal(err)
+	}
+	return ids
+}
+
 // order gives an order and returns what came of it.
 func (b *box) order(kind string, c spool.Command, ids ...message.ID) spool.Order {
 	b.t.Helper()

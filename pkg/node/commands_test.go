@@ -161,7 +161,7 @@ func TestRecordsSurviveKills(t *testing.T) {
 	}
 	const messages = 3000
 	b := newBox(t, "127.0.0.1:1", "30m")
-	ids := b.inject(messages, to(5))
+	ids := b.fill(messages, to(5), time.Time{})
 	b.order(spool.OrderBounce, spool.Command{Match: spool.Match{All: true}})
 	const kills = 6
 	for i := range kills {
@@ -229,5 +229,69 @@ func TestOrdersWhileDaemonsComeAndGo(t *testing.T) {
 	giving.Wait()
 	if given < 10 {
 		t.Errorf("only %d orders were given", given)
+	}
+}
+
+// bounceAll has a daemon deliver what a spool of n messages holds, and bounces all of it meanwhile (F165). It checks that
+// each message ends once, in the trash or at the sink, and returns how long the order took and how much memory it cost.
+func bounceAll(t testing.TB, n int) (took time.Duration, grown int64) {
+	sink := kumotest.NewSink(t, false)
+	b := newBox(t, sink.Addr, "30m")
+	ids := b.fill(n, to(100), time.Time{})
+	stop := b.serve()
+	sink.Wait(t, 20)
+	before := resident()
+	var most int64
+	done := make(chan struct{})
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			case <-time.After(50 * time.Millisecond):
+				most = max(most, resident())
+			}
+		}
+	})
+	began := time.Now()
+	o := b.order(spool.OrderBounce, spool.Command{Match: spool.Match{All: true}, Reason: "all of it"})
+	took = time.Since(began)
+	if testing.Verbose() {
+		t.Logf("bounced %d of %d in %s, %d were being delivered", o.Counts.Done, o.Counts.Matched, took, o.Counts.Busy)
+	}
+	close(done)
+	watching.Wait()
+	stop()
+	records := b.records()
+	for _, id := range ids {
+		r := records[id.String()]
+		if r[journal.Delivery]+r[journal.AdminBounce] != 1 {
+			t.Fatalf("message %s: records %v", id, r)
+		}
+	}
+	trashed := len(b.rows(spool.Filter{State: spool.StateTrashed}))
+	if arrived := len(sink.Mail()); trashed+arrived != n || trashed < o.Counts.Done {
+		t.Errorf("%d messages are in the trash and %d arrived, of %d; the order says %+v", trashed, arrived, n, o.Counts)
+	}
+	return took, most - before
+}
+
+// resident is the memory of this process in bytes.
+func resident() int64 {
+	m := &memory{}
+	m.refresh()
+	return m.used.Load()
+}
+
+// TestBounceWhileDelivering is F165 with fewer messages; BenchmarkBounceMillion has them all.
+func TestBounceWhileDelivering(t *testing.T) { bounceAll(t, 20_000) }
+
+// BenchmarkBounceMillion bounces a million messages while they are being delivered.
+func BenchmarkBounceMillion(b *testing.B) {
+	for b.Loop() {
+		took, grown := bounceAll(b, 1_000_000)
+		b.ReportMetric(took.Seconds(), "s/bounce")
+		b.ReportMetric(float64(grown)/(1<<20), "MB-grown")
 	}
 }

@@ -152,11 +152,15 @@ func (d *desk) own(ctx context.Context) error {
 func (d *desk) wait(ctx context.Context, ids []string, progress func(spool.Counts)) ([]spool.Order, error) {
 	deadline := time.Now().Add(orderWait)
 	last := spool.Counts{}
+	var done []spool.Order
 	for {
 		part, cancel := context.WithTimeout(ctx, ownerPoll)
-		done, err := d.orders.Wait(part, ids...)
+		more, err := d.orders.Wait(part, ids[len(done):]...)
 		late := part.Err() != nil
 		cancel()
+		if len(more) > 0 {
+			done, deadline = append(done, more...), time.Now().Add(orderWait)
+		}
 		if err == nil || ctx.Err() != nil || !late {
 			return done, err
 		}

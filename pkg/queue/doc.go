@@ -8,6 +8,8 @@
 //     then takes a batch of what is due, finds room for each message, and only then loads it.
 //  4. Settle takes a message back with its attempts: one record per recipient, recipients that ended leave the
 //     envelope, and what is left is scheduled again by the retry intervals, or expires.
+//  5. Orders carries out what operators want done to messages that wait: the store first, a page at a time by one
+//     record; then what is in memory is brought in line with it.
 //
 // DESIGN.md says how back-pressure, clocks and the schedule work, and where they differ from KumoMTA's.
 //
@@ -19,7 +21,9 @@
 //   - bounded: a waiting message costs its entry; arrivals for queues without a plan are kept in memory in bounded
 //     number; due messages are loaded when there is room for them.
 //   - monotonic: steps of the wall clock neither expire nor hurry nor hold up what is scheduled.
+//   - one-entry: a message that waits has one entry; entries that an order has overtaken are told by their stamp.
+//   - no-hidden-change: what an order does to a message is in the log, whatever crashes in between.
 //
-// Not done here: where mail goes (egress), how many connections (ready), how it is said (delivery), orders of
-// operators beyond Suspend and Resume.
+// Not done here: where mail goes (egress), how many connections (ready), how it is said (delivery), which messages an
+// order matches (spool).
 package queue

@@ -11,7 +11,7 @@ import (
 
 // pageSize is how many messages are changed by one record: few enough to be held in memory for their records, and
 // that a delivery which comes to its end waits but a moment.
-const pageSize = 1000
+const pageSize = 5000
 
 // matched calls f with the messages that the order is about, a page at a time.
 func (r *run) matched(ctx context.Context, f func([]message.ID) error) error {

@@ -88,7 +88,7 @@ type run struct {
 }
 
 // few is how many messages an order may have changed for their entries to be looked for one by one.
-const few = 1000
+const few = pageSize
 
 // Apply carries out an order; one at a time. Doing it again, as after a crash, changes what is left to be changed.
 // progress, if not nil, is told from time to time how far it is. A *RefusedError will not go away, and neither will
