@@ -40,7 +40,7 @@ func TellLife(ctx context.Context, id message.ID, o LifeOptions) (*Life, error) 
 		if err != nil {
 			return nil, fmt.Errorf("read log: %w", err)
 		}
-		f.records = append(f.records, e)
+		f.add(e)
 	}
 	if len(f.records) == 0 && f.row == nil {
 		return nil, ErrUnknown
@@ -57,6 +57,19 @@ type facts struct {
 	held    bool          // a daemon runs
 	runs    []Run         // nil: not known
 	orders  []spool.Order // oldest first
+	seen    map[string]bool
+}
+
+// add takes a record. Where several logs have it, it counts once.
+func (f *facts) add(e journal.Entry) {
+	key := fmt.Sprint(e.Type, e.Time().UnixNano(), e.Recipients, e.Session, e.Response.Code, e.Response.Content)
+	if f.seen == nil {
+		f.seen = make(map[string]bool)
+	}
+	if !f.seen[key] {
+		f.seen[key] = true
+		f.records = append(f.records, e)
+	}
 }
 
 // maxLifeOrders is how many orders are looked at, from the latest on.

@@ -213,6 +213,20 @@ func TestLives(t *testing.T) {
 			now:  10,
 			want: "scheduled: 10.0 scheduled",
 		},
+		"two logs have every record": {
+			log: `0 Reception {"meta":{}}
+				0 Reception
+				5 Delivery {"session_id":"x","spent":[{"cause":"dns","for":5}]}
+				5 Delivery {"session_id":"x","spent":[{"cause":"dns","for":5}]}`,
+			want: "delivered: 5.0 dns",
+		},
+		"two hosts in one try": {
+			log: `0 Reception
+				5 TransientFailure {"session_id":"x","spent":[{"cause":"dns","for":2}]}
+				5 TransientFailure {"session_id":"y","spent":[{"cause":"dns","for":3}],"wait":{"cause":"retry_interval","for":9}}
+				14 Delivery`,
+			want: "delivered: 5.0 dns; 9.0 retry_interval",
+		},
 		"more is said to be spent than there was time": {
 			log:  "0 Reception\n2 Delivery {\"spent\":[{\"cause\":\"dns\",\"for\":3},{\"cause\":\"connect\",\"for\":1}]}",
 			want: "delivered: 1.5 dns; 0.5 connect",
@@ -227,7 +241,10 @@ func TestLives(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := facts{now: after(c.now), records: entries(t, c.log), row: c.row, runs: c.runs, orders: c.orders}
+			f := facts{now: after(c.now), row: c.row, runs: c.runs, orders: c.orders}
+			for _, e := range entries(t, c.log) {
+				f.add(e)
+			}
 			l := f.tell()
 			if got := told(l); got != c.want {
 				t.Errorf("got  %s\nwant %s", got, c.want)
