@@ -43,6 +43,7 @@ or without one: each record about it, and between them what the time was spent o
     remote_banner, remote_ehlo, remote_starttls, remote_rset, remote_mail, remote_rcpt, remote_data, remote_body
                             the other host took its time to say hello, to answer that command, to take the text
     remote_dot              the other host thought about the message after its end
+    sending                 a connection has the message, and its next record will say more
     kumo                    kumo itself: waiting for a processor, and what is too short to be named
     unexplained             nothing says what it was
 
@@ -51,7 +52,7 @@ Times of less than five milliseconds are not attributed. Records of KumoMTA do n
 can be inferred from their order is, and is marked so.
 
 The log is found by --logs DIR (more than one: comma separated), else by what the spool remembers, else by the policy.
-With --logs and without a spool the log alone is asked.
+With --logs and without a spool the log alone is asked. What a running daemon has in hand it is asked about, by an order.
 
 Exit codes: 0 done; 1 neither spool nor log know the message, or they cannot be read; 2 usage; 10 there is no spool.`,
 		Example: `  kumo why 5d3f2c4ec60b11f1ad62525400a1b2c3

@@ -39,6 +39,7 @@ const (
 	SpentData     Cause = "remote_data"
 	SpentBody     Cause = "remote_body" // the host took the text slowly
 	SpentDot      Cause = "remote_dot"  // the host thought about the message after its end
+	SpentSending  Cause = "sending"     // a connection has it, and nothing more is known yet; At is the ready queue
 	SpentKumo     Cause = "kumo"        // kumo itself: waiting for a processor, and what nothing else names
 
 	Unexplained Cause = "unexplained" // nothing says what it was

@@ -57,6 +57,7 @@ type facts struct {
 	held    bool          // a daemon runs
 	runs    []Run         // nil: not known
 	orders  []spool.Order // oldest first
+	answer  *answer       // what the daemon adds; nil for nothing
 	seen    map[string]bool
 }
 
@@ -96,6 +97,7 @@ func (f *facts) look(ctx context.Context, dir string) error {
 		return err
 	}
 	slices.Reverse(f.orders)
+	f.ask(ctx, dir)
 	return nil
 }
 

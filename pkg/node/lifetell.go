@@ -272,6 +272,7 @@ func (t *telling) finish() {
 	if t.row != nil && l.State == t.row.State {
 		end = t.now.UTC()
 		t.remain(end)
+		end = latest(end, t.at)
 	} else {
 		l.Ended = t.at
 	}
@@ -320,7 +321,23 @@ func (t *telling) remain(now time.Time) {
 		t.wait = waiting{cause: message.WaitScheduled}
 	}
 	t.wait.until = row.Due.UTC() // an order may have changed it
+	if a := t.answer; a != nil && a.At.After(t.at) {
+		t.heard(a)
+		now = latest(now, a.At)
+	}
 	t.gap(now, nil)
+}
+
+// heard tells what the daemon has said: what the time went to before its answer.
+func (t *telling) heard(a *answer) {
+	spans := make([]journal.Span, len(a.Spent))
+	for i, s := range a.Spent {
+		spans[i] = journal.Span{Cause: s.Cause, At: s.Where, For: time.Duration(s.For)}
+	}
+	began := latest(a.At.Add(-sumOf(spans)), t.at)
+	t.gap(began, nil)
+	t.spans(spans, a.At)
+	t.wait = waiting{}
 }
 
 // state is where the message stands, or how it ended.

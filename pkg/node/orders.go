@@ -34,6 +34,8 @@ func (n *server) orders(ctx context.Context) error {
 		switch {
 		case o.Kind == spool.OrderInject:
 			return injectOrder(ctx, n.rooms.intake, n.rooms.hostname, o)
+		case o.Kind == spool.OrderAsk:
+			return n.answer(o)
 		case spool.IsCommand(o.Kind):
 			return command(ctx, n.rooms.spool, n.rooms.orders, o, true)
 		}

@@ -189,3 +189,28 @@ func (s *Queues) tellRecalled(order *Order, m *message.Message, now time.Time) {
 	reply := smtp.NewReply(451, "4.4.4", "KumoMTA internal: taken back from its ready queue by order "+order.ID)
 	s.recordWait(journal.Delayed, m, nil, now, reply, nil, wait)
 }
+
+// Late is what keeps the due messages of the queue of that name, up to now, as far as it is known; nil when nothing
+// is, or while a worker has them in hand.
+func (s *Queues) Late(name string, due time.Time) []message.Span {
+	q := s.find(name)
+	if q == nil {
+		return nil
+	}
+	now := s.since(s.clock.Now())
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	from := max(s.since(due), 0)
+	if q.busy || from >= now {
+		return nil
+	}
+	until := now
+	var spans []message.Span
+	if by := q.stalledBy; by.Cause != "" {
+		until = max(q.stalled, from)
+		by.For = time.Duration(now - until)
+		spans = append(spans, by)
+	}
+	spans, _ = q.blocks.Explain(spans, from, until)
+	return spans
+}

@@ -21,6 +21,7 @@ type session struct {
 
 	since int64 // waiting since; the line's
 	over  bool  // waited for idle_timeout, or the node stops; the line's
+	current
 }
 
 // open starts a session. Called with mu held.
@@ -86,9 +87,11 @@ func (l *line) take(s *session) (item, *limits, bool) {
 		if l.fifo.n > 0 {
 			it, lim := l.fifo.pop(), l.limits
 			l.lastTake, l.used = now, now
-			if now-it.since >= int64(leastWait) {
+			waited := now-it.since >= int64(leastWait)
+			if waited {
 				l.explain(&it, now)
 			}
+			s.has(&it, now, waited)
 			room := l.roomAgain()
 			l.mu.Unlock()
 			if room > 0 {
@@ -96,7 +99,7 @@ func (l *line) take(s *session) (item, *limits, bool) {
 			}
 			return it, lim, true
 		}
-		s.since, s.over = now, false
+		s.since, s.over, s.current = now, false, current{}
 		l.idle = append(l.idle, s)
 		if len(l.idle) == 1 {
 			o.agenda.sooner(l, now+int64(l.limits.idle))

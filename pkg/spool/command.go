@@ -125,6 +125,8 @@ type Counts struct {
 	// Missing are ids of the order that no message in the spool has, at most 100 of them; Unknown is how many there are.
 	Missing []message.ID `json:"missing,omitempty"`
 	Unknown int          `json:"unknown,omitempty"`
+	// Answer is what an order of kind ask came to.
+	Answer json.RawMessage `json:"answer,omitempty"`
 }
 
 // commandKinds are the kinds of orders that act on messages.

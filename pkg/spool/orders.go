@@ -15,6 +15,15 @@ import (
 // OrderInject is the kind of order that brings a message in; its payload is an Inject.
 const OrderInject = "inject"
 
+// OrderAsk is the kind of order that asks the daemon what it knows of a message and nobody else does yet. Its payload is
+// an Ask, its answer is in Counts.
+const OrderAsk = "ask"
+
+// Ask is the payload of OrderAsk.
+type Ask struct {
+	Message message.ID `json:"message"`
+}
+
 // The states of an order.
 const (
 	OrderWaiting = "waiting"
