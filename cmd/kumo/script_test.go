@@ -15,6 +15,7 @@ import (
 
 	gosmtp "github.com/emersion/go-smtp"
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/rogpeppe/go-internal/txtar"
 
 	"kumo/pkg/kumotest"
 )
@@ -30,7 +31,7 @@ func TestMain(m *testing.M) {
 //	                   and refuses the first N for now
 //	arrived N          wait until the sink has N messages; they stand in arrived/1.eml …, newest last
 //	serve ARGS…        start kumo serve and wait until it is ready; $SMTP and $HTTP are its listeners
-//	stop               SIGTERM to the daemon; it must exit 0; its diagnostics stand in the file serve.log
+//	shutdown           SIGTERM to the daemon; it must exit 0; its diagnostics stand in the file serve.log
 //	crash              SIGKILL to the daemon
 //	eventually CMD…    run a kumo command until it succeeds and its output has a line that matches the last argument
 func TestScripts(t *testing.T) {
@@ -48,7 +49,7 @@ func TestScripts(t *testing.T) {
 			"sink":       cmdSink,
 			"arrived":    cmdArrived,
 			"serve":      cmdServe,
-			"stop":       cmdStop,
+			"shutdown":   cmdShutdown,
 			"crash":      cmdCrash,
 			"eventually": cmdEventually,
 		},
@@ -196,7 +197,7 @@ func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("HTTP", d.http)
 }
 
-func cmdStop(ts *testscript.TestScript, neg bool, _ []string) {
+func cmdShutdown(ts *testscript.TestScript, neg bool, _ []string) {
 	s := onStage(ts)
 	if s.daemon == nil {
 		ts.Fatalf("no daemon runs")
@@ -230,4 +231,25 @@ func cmdEventually(ts *testscript.TestScript, neg bool, args []string) {
 		time.Sleep(100 * time.Millisecond) // another process works: there is nothing to wait on
 	}
 	ts.Fatalf("%s: no %q after 30 s; the daemon said:\n%s", strings.Join(args, " "), want, onStage(ts).said())
+}
+
+// TestScriptsDoNotStop: stop is a command of testscript's own, which ends a script as if it had passed.
+func TestScriptsDoNotStop(t *testing.T) {
+	files, err := filepath.Glob("testdata/script/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scripts: %v", err)
+	}
+	for _, file := range files {
+		a, err := txtar.ParseFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for line := range strings.Lines(string(a.Comment)) {
+			n++
+			if f := strings.Fields(line); len(f) > 0 && f[0] == "stop" {
+				t.Errorf("%s:%d: stop ends the script, and what follows is not tested: say shutdown to end the daemon", file, n)
+			}
+		}
+	}
 }

@@ -48,11 +48,14 @@ func (t *telling) waitAfter(entries []journal.Entry, at time.Time) waiting {
 
 // bouncedBy is the order that the record of a bounce by order names: 32 digits behind the word.
 func bouncedBy(e *journal.Entry) string {
-	_, id, ok := strings.Cut(e.Response.Content, "by order ")
-	if !ok || len(id) < 32 {
-		return ""
+	for rest, ok := e.Response.Content, true; ok; {
+		if _, rest, ok = strings.Cut(rest, "order "); len(rest) >= 32 {
+			if _, err := message.ParseID(rest[:32]); err == nil {
+				return rest[:32]
+			}
+		}
 	}
-	return id[:32]
+	return ""
 }
 
 // inferred is the wait after a record that does not say what it is: of KumoMTA, which gives the reason in the words of
