@@ -115,10 +115,19 @@ func (r *run) undo(ctx context.Context) error {
 	if of == nil {
 		return refuse("order " + r.order.Of + " cannot be undone: nothing of it stands any more, or there is no such order")
 	}
+	if by := r.purges(of.ID); by != nil {
+		return refuse("order " + of.ID + " cannot be undone: order " + by.ID + " purges what it has bounced")
+	}
 	if of.Kind == Purge {
 		return refuse("order " + of.ID + " cannot be undone: what it has purged is gone for good")
 	}
 	return r.end(ctx, of)
+}
+
+// purges is the order that has begun to empty the trash of another, nil if none has.
+func (o *Orders) purges(id string) (by *Order) {
+	_ = o.each(func(s *Order) bool { return s.Kind == Purge && s.Of == id }, func(s *Order) error { by = s; return nil })
+	return by
 }
 
 // end takes an order back: it no longer is a rule, claims nothing, and its messages wait again. If that fails it stands
