@@ -52,7 +52,8 @@ Times of less than five milliseconds are not attributed. Records of KumoMTA do n
 can be inferred from their order is, and is marked so.
 
 The log is found by --logs DIR (more than one: comma separated), else by what the spool remembers, else by the policy.
-With --logs and without a spool the log alone is asked. What a running daemon has in hand it is asked about, by an order.
+With --logs and without a spool the log alone is asked. A daemon that runs is asked, by an order, about what it has in
+hand.
 
 Exit codes: 0 done; 1 neither spool nor log know the message, or they cannot be read; 2 usage; 10 there is no spool.`,
 		Example: `  kumo why 5d3f2c4ec60b11f1ad62525400a1b2c3
