@@ -165,13 +165,13 @@ func (r *massRun) survey() (*survey, error) {
 	}
 	defer rd.Close()
 	if r.command.Order != "" {
-		return surveyOfOrder(r.ctx, r.c, rd, r.command.Order)
+		return surveyOf(r.ctx, rd, ofOrder(r.command.Order)...)
 	}
 	want := spool.Filter{Match: r.command.Match, State: r.v.state}
 	if r.named != nil {
 		want.IDs = r.named.ids
 	}
-	return surveyOf(r.ctx, r.c, rd, want)
+	return surveyOf(r.ctx, rd, want)
 }
 
 // preview is a dry run.

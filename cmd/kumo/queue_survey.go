@@ -2,10 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
-	"kumo/pkg/cli"
 	"kumo/pkg/spool"
 )
 
@@ -16,22 +16,8 @@ const sampleSize = 10
 type survey struct {
 	messages int
 	bytes    int64
-	queues   map[string]bool // at most manyQueues
+	queues   map[string]bool
 	sample   []queueRow
-}
-
-// manyQueues bounds the set of names that a survey keeps.
-const manyQueues = 1000
-
-func (s *survey) add(row spool.Row) {
-	s.messages++
-	s.bytes += int64(row.Size)
-	if len(s.queues) < manyQueues {
-		s.queues[row.Queue] = true
-	}
-	if len(s.sample) < sampleSize {
-		s.sample = append(s.sample, rowOf(row))
-	}
 }
 
 // String is a survey in words.
@@ -42,41 +28,52 @@ func (s *survey) String() string {
 		for name := range s.queues {
 			text += " of the queue " + name
 		}
-	case n == manyQueues:
-		text += " of very many queues"
 	case n > 1:
 		text += " of " + counted(n, "queue")
 	}
 	return text
 }
 
-// surveyOf looks at what fits a filter, without changing anything.
-func surveyOf(ctx context.Context, c *cli.Console, r *spool.Reader, want spool.Filter) (*survey, error) {
-	s := &survey{queues: make(map[string]bool)}
-	return s, s.list(ctx, c, r, want)
-}
-
-func (s *survey) list(ctx context.Context, c *cli.Console, r *spool.Reader, want spool.Filter) error {
-	defer c.Done()
-	return r.List(ctx, want, func(row spool.Row) error {
-		s.add(row)
-		if s.messages%50_000 == 0 {
-			c.Progress("%d messages", s.messages)
-		}
-		return nil
-	})
-}
-
-// surveyOfOrder looks at what an order holds or has put into the trash.
-func surveyOfOrder(ctx context.Context, c *cli.Console, r *spool.Reader, order string) (*survey, error) {
-	s := &survey{queues: make(map[string]bool)}
-	m := spool.Match{Where: "held_by = '" + strings.ReplaceAll(order, "'", "''") + "'"}
-	for _, state := range []string{spool.StateHeld, spool.StateTrashed} {
-		if err := s.list(ctx, c, r, spool.Filter{Match: m, State: state}); err != nil {
+// surveyOf looks at what fits one of the filters, without changing anything: it sums up, and reads but the first rows.
+func surveyOf(ctx context.Context, r *spool.Reader, wants ...spool.Filter) (*survey, error) {
+	s := &survey{queues: make(map[string]bool), sample: []queueRow{}}
+	for _, want := range wants {
+		if err := s.look(ctx, r, want); err != nil {
 			return nil, err
 		}
 	}
 	return s, nil
+}
+
+func (s *survey) look(ctx context.Context, r *spool.Reader, want spool.Filter) error {
+	sums, err := r.Summary(ctx, want)
+	if err != nil || len(sums) == 0 {
+		return err
+	}
+	for _, q := range sums {
+		s.messages += q.Messages
+		s.bytes += q.Bytes
+		s.queues[q.Queue] = true
+	}
+	if len(s.sample) == sampleSize {
+		return nil
+	}
+	err = r.List(ctx, want, func(row spool.Row) error {
+		if s.sample = append(s.sample, rowOf(row)); len(s.sample) == sampleSize {
+			return errEnough
+		}
+		return nil
+	})
+	if errors.Is(err, errEnough) {
+		return nil
+	}
+	return err
+}
+
+// ofOrder are the filters for what an order holds or has put into the trash.
+func ofOrder(order string) []spool.Filter {
+	m := spool.Match{Where: "held_by = '" + strings.ReplaceAll(order, "'", "''") + "'"}
+	return []spool.Filter{{Match: m, State: spool.StateHeld}, {Match: m, State: spool.StateTrashed}}
 }
 
 // counted is a number with its noun: "no messages", "1 message", "12,345 messages".
