@@ -117,9 +117,9 @@ func queriedSpool(t *testing.T, dir string) {
 	if _, err := s.Apply(ctx, orders[0], spool.ChangeTrash, time.Time{}, all[:1]); err != nil {
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(20 * time.Second); !indexIsThere(dir); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(90 * time.Second); !indexIsThere(dir); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatal("there is no index after 20 s")
+			t.Fatal("there is no index after 90 s")
 		}
 	}
 	if err := s.Close(); err != nil { // brings everything into it

@@ -171,6 +171,10 @@ func (x *index) retime(ctx context.Context, moved []movedRow) error {
 	if len(moved) == 0 {
 		return nil
 	}
+	ctx, err := uncancelled(ctx)
+	if err != nil {
+		return err
+	}
 	x.writing.Lock()
 	defer x.writing.Unlock()
 	tx, err := x.db.BeginTx(ctx, nil)

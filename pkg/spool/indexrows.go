@@ -60,6 +60,10 @@ func (x *index) apply(ctx context.Context, ids []message.ID, fresh bool) error {
 	if len(live)+len(gone) == 0 {
 		return nil
 	}
+	ctx, err := uncancelled(ctx)
+	if err != nil {
+		return err
+	}
 	tx, err := x.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -108,6 +112,11 @@ func (x *index) shift(ctx context.Context, tx *sql.Tx, live []entry) ([]entry, e
 		}
 	}
 	return rest, nil
+}
+
+// uncancelled is ctx for many small statements: the driver starts a goroutine for each one that could be cancelled.
+func uncancelled(ctx context.Context) (context.Context, error) {
+	return context.WithoutCancel(ctx), ctx.Err()
 }
 
 func (x *index) put(ctx context.Context, tx *sql.Tx, live []entry) error {

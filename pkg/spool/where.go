@@ -208,19 +208,7 @@ func (p *pages) check(ctx context.Context, where string) error {
 
 // fitting returns the numbers of those rows for which the condition holds.
 func (p *pages) fitting(ctx context.Context, cond sqlCond, rows [][]any) ([]int, error) {
-	if _, err := p.conn.ExecContext(ctx, "DELETE FROM "+pageTable); err != nil {
-		return nil, err
-	}
-	if _, err := p.conn.ExecContext(ctx, "BEGIN"); err != nil {
-		return nil, err
-	}
-	for i, row := range rows {
-		if _, err := p.put.ExecContext(ctx, append(row, i)...); err != nil {
-			_, _ = p.conn.ExecContext(ctx, "ROLLBACK")
-			return nil, err
-		}
-	}
-	if _, err := p.conn.ExecContext(ctx, "COMMIT"); err != nil {
+	if err := p.fill(ctx, rows); err != nil {
 		return nil, err
 	}
 	found, err := p.conn.QueryContext(ctx, "SELECT n_6d8fc1a2 FROM "+pageTable+" WHERE 1"+cond.and(), cond.args...)
@@ -238,6 +226,27 @@ func (p *pages) fitting(ctx context.Context, cond sqlCond, rows [][]any) ([]int,
 	}
 	slices.Sort(out)
 	return out, found.Err()
+}
+
+// fill makes rows all that is in the table.
+func (p *pages) fill(ctx context.Context, rows [][]any) error {
+	ctx, err := uncancelled(ctx)
+	if err != nil {
+		return err
+	}
+	for _, q := range []string{"DELETE FROM " + pageTable, "BEGIN"} {
+		if _, err := p.conn.ExecContext(ctx, q); err != nil {
+			return err
+		}
+	}
+	for i, row := range rows {
+		if _, err := p.put.ExecContext(ctx, append(row, i)...); err != nil {
+			_, _ = p.conn.ExecContext(ctx, "ROLLBACK")
+			return err
+		}
+	}
+	_, err = p.conn.ExecContext(ctx, "COMMIT")
+	return err
 }
 
 // confine allows a connection nothing but work on one table, and bounds what a condition can ask for.
