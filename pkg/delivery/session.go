@@ -30,13 +30,15 @@ type session struct {
 	spent   []message.Span // what was not yet told
 	opening []message.Span
 
+	yield yielding
+
 	heard bool           // the peer has answered something of the present message
 	good  []mail.Address // scratch: recipients that the peer accepted
 }
 
 // Deliver makes as many transactions as the recipients of m need. See doc.go.
 func (s *session) Deliver(ctx context.Context, m *message.Message) egress.Result {
-	if ctx.Err() != nil || s.conn == nil && s.connect(ctx) != nil || s.used && s.conn.Check() != nil {
+	if ctx.Err() != nil || s.yield.wanted() || s.conn == nil && s.reconnect(ctx) != nil || s.used && s.conn.Check() != nil {
 		return s.unsent()
 	}
 	body, err := s.load(m)

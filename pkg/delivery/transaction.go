@@ -19,6 +19,7 @@ type delivering struct {
 	body     []byte
 	params   smtp.MailParams
 	attempts []message.Attempt
+	texting  bool // the text of the message is on its way
 }
 
 // run makes transactions until every recipient has its verdict.
@@ -27,7 +28,10 @@ func (d *delivering) run() egress.Result {
 	fresh := !d.used
 	todo := d.m.Recipients
 	for len(todo) > 0 {
-		if d.conn == nil && d.connect(d.ctx) != nil { // a former batch cost us the connection
+		if d.conn == nil && d.reconnect(d.ctx) != nil { // a former batch cost us the connection
+			if d.yield.wanted() {
+				return d.yielded(todo)
+			}
 			d.decide(verdict{message.Transient, internal(451, "4.4.2", "the connection was lost between two batches of recipients")}, todo)
 			break
 		}
@@ -42,6 +46,9 @@ func (d *delivering) run() egress.Result {
 		open, broken := d.batch(batch)
 		if broken == nil {
 			continue
+		}
+		if !d.texting && d.yield.wanted() {
+			return d.yielded(append(append([]mail.Address(nil), open...), todo...))
 		}
 		d.drop()
 		if !fresh && !d.heard && len(d.attempts) == 0 {
@@ -66,7 +73,7 @@ func (d *delivering) nextHost(broken verdict, open []mail.Address) bool {
 	}
 	failed := d.attempt(broken, d.named(open))
 	failed.Outcome, failed.Reason = message.Retried, ""
-	if d.connect(d.ctx) != nil {
+	if d.reconnect(d.ctx) != nil {
 		d.spent = append(failed.Spent, d.spent...)
 		return false
 	}
@@ -80,7 +87,12 @@ func (d *delivering) batch(to []mail.Address) (open []mail.Address, broken *verd
 	if d.ctx.Done() != nil {
 		stop = context.AfterFunc(d.ctx, d.conn.Abort)
 	}
+	d.texting = false
+	if !d.yield.watch(d.conn) {
+		d.conn.Abort()
+	}
 	open, err := d.transaction(to)
+	d.yield.watch(nil)
 	if !stop() && err == nil {
 		d.drop() // the verdicts stand, the connection is gone
 	}
@@ -286,6 +298,9 @@ func (d *delivering) content() (open []mail.Address, err error) {
 	}
 	if r.Code != 354 {
 		return d.good, &errStray{r}
+	}
+	if d.texting = d.yield.watch(nil); !d.texting {
+		return d.good, errYield
 	}
 	if err := d.conn.WriteBody(d.body, d.path.DataTimeout.Std()); err != nil {
 		return d.good, err

@@ -72,7 +72,14 @@ type Opened interface {
 	Opening() []message.Span
 }
 
-// Session delivers messages one after the other. It may be an Opened.
+// Yielding is a Session that can be told that the node is about to stop.
+type Yielding interface {
+	// Yield has Deliver give its message back Unsent, at once and from now on, unless the text of the message is on its
+	// way to the peer: that one may finish. Any goroutine may call it at any time.
+	Yield()
+}
+
+// Session delivers messages one after the other. It may be an Opened, and Yielding.
 type Session interface {
 	// Deliver tries to hand over m. It never panics and never blocks longer than the path's timeouts.
 	Deliver(ctx context.Context, m *message.Message) Result

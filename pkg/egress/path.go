@@ -46,6 +46,16 @@ const (
 	TerminateSession  ReconnectStrategy = "TerminateSession"
 )
 
+// MemoryReduction is what happens to messages in a ready queue when memory is short.
+type MemoryReduction string
+
+// The ways. Metadata leave memory with their message: it goes back to its schedule.
+const (
+	ShrinkDataAndMeta MemoryReduction = "ShrinkDataAndMeta" // bodies leave memory, then messages that are not next
+	ShrinkData        MemoryReduction = "ShrinkData"        // bodies leave memory
+	NoShrink          MemoryReduction = "NoShrink"
+)
+
 // Path says how to talk to a site from a source: kumo.make_egress_path. Where KumoMTA's manual and its program
 // disagree about a default, the program's is used, and the comment says so.
 type Path struct {
@@ -88,7 +98,8 @@ type Path struct {
 	// How long an open session waits for more mail before it says goodbye. (The manual says 60 s; the program
 	// has 5 s.)
 	IdleTimeout option.Duration `opt:"idle_timeout,default=5s"`
-	// How long a delivery that is under way at shutdown may take. Unset: the sum of the timeouts of MAIL FROM,
+	// How long a delivery whose text is on its way at shutdown may take; others are cut at once, and tried again after
+	// the start. Unset: the sum of the timeouts of MAIL FROM,
 	// RCPT TO, DATA and the end of the message.
 	SystemShutdownTimeout option.Duration `opt:"system_shutdown_timeout,since=2025.05.06-b29689af"`
 
@@ -121,6 +132,13 @@ type Path struct {
 	ProhibitedHosts option.CIDRSet `opt:"prohibited_hosts,default=127.0.0.0/8|0.0.0.0|::1|::"`
 	// Networks whose hosts are left out. When no host is left the ready queue fails for now.
 	SkipHosts option.CIDRSet `opt:"skip_hosts"`
+
+	// What happens to a message that comes to the ready queue while memory is low: its body leaves memory until it is
+	// sent, with both ShrinkDataAndMeta and ShrinkData, or nothing with NoShrink.
+	LowMemoryReductionPolicy MemoryReduction `opt:"low_memory_reduction_policy,default=ShrinkDataAndMeta,enum=ShrinkDataAndMeta|ShrinkData|NoShrink,since=2025.03.19-1d3f1f67"`
+	// What happens to the messages in the ready queue when there is no memory left: bodies leave memory, and with
+	// ShrinkDataAndMeta those messages that are not next go back to their schedules for up to a minute.
+	NoMemoryReductionPolicy MemoryReduction `opt:"no_memory_reduction_policy,default=ShrinkDataAndMeta,enum=ShrinkDataAndMeta|ShrinkData|NoShrink,since=2025.03.19-1d3f1f67"`
 
 	// When to ask policy for this path again.
 	RefreshStrategy RefreshStrategy `opt:"refresh_strategy,default=Ttl,enum=Ttl|Epoch,since=2024.11.08-d383b033"`

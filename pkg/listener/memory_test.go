@@ -60,6 +60,9 @@ func TestMemoryIsBounded(t *testing.T) {
 		c.send(body + end)
 		if end == "RST" {
 			_ = c.conn.Close()
+			for p.taken.Load() > 0 {
+				runtime.Gosched()
+			}
 			continue
 		}
 		c.expect("message", "250 ")

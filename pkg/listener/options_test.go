@@ -66,7 +66,7 @@ func TestOptions(t *testing.T) {
 		{"relay_hosts", []any{"10.0.0.1/8"}, "relay_hosts"},
 		{"batch_handling", "x", "batch_handling"},
 		{"max_message_size", int64(0), "max_message_size"},
-		{"deferred_spool", true, "deferred_spool"},
+		{"deferred_queue", true, "deferred_queue"},
 	} {
 		_, err := optionsSchema.Resolve("start_esmtp_listener", option.NewLayer(map[string]any{c.name: c.v}, option.Origin{}))
 		if err == nil || !strings.Contains(err.Error(), c.want) {

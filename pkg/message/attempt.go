@@ -41,6 +41,8 @@ const (
 	TooManyRecipients            Reason = "TooManyRecipients"
 	ConnectionRateThrottle       Reason = "ConnectionRateThrottle"
 	LoggedTransientFailure       Reason = "LoggedTransientFailure"
+
+	ReadyQueueWasDelayedDueToLowMemory Reason = "ReadyQueueWasDelayedDueToLowMemory"
 	// Damaged is a word of ours: the stored message fails its checksum, and is set aside.
 	Damaged Reason = "Damaged"
 )

@@ -24,6 +24,8 @@ const (
 	WaitTrashed   Cause = "trashed"             // bounced by an order that was undone later; At is the order
 	WaitDown      Cause = "daemon_down"         // nobody ran
 	WaitConfig    Cause = "no_configuration"    // policy gave no configuration for the queue
+	WaitUnhealthy Cause = "spool_unhealthy"     // the disk failed: nothing is delivered whose end could not be written
+	WaitMemory    Cause = "low_memory"          // the ready queue was thinned out because there was no memory left
 
 	SpentPolicy   Cause = "policy" // a handler of policy ran
 	SpentSpool    Cause = "spool"  // the disk: a body was read, or a message made durable

@@ -52,6 +52,7 @@ func newResolver(p *plan, cfg dns.Config) (*dns.Resolver, error) {
 // newPlanner makes what decides where mail goes, without anything that sends it.
 func newPlanner(p *plan, reg *metric.Registry) (*egress.Planner, *egress.Dialer, error) {
 	caches := cache.NewSet(reg, time.Now)
+	p.caches = caches
 	resolver, err := newResolver(p, dns.Config{Caches: caches, Metrics: dns.NewMetrics(reg)})
 	if err != nil {
 		return nil, nil, fmt.Errorf("resolver: %w", err)
@@ -125,8 +126,10 @@ func connect(p *plan, s *spool.Spool, j *journal.Journal, reg *metric.Registry, 
 	name := hostname()
 	back := &feedback{}
 	r := &rooms{plan: p, log: log, hostname: name, registry: reg, journal: j, spool: s, planner: planner, smtp: listener.NewMetrics(reg)}
-	r.keeper = newKeeper(s)
+	r.keeper = newKeeper(s, reg)
+	state := pressure{keeper: r.keeper, memory: p.memory, deliver: p.setup.DeliverUnhealthy}
 	r.ready = ready.New(ready.Options{
+		Pressure: state,
 		Settler:  back,
 		Carriers: delivery.New(delivery.Options{Dialer: dialer, Hostname: name}),
 		Clock:    systemClock{},
@@ -135,6 +138,7 @@ func connect(p *plan, s *spool.Spool, j *journal.Journal, reg *metric.Registry, 
 		Log:      log,
 	})
 	r.queues = queue.New(queue.Options{
+		Sick:  state.Sick,
 		Store: r.keeper, Configs: p.policy, Planner: planner, Feed: r.ready, Recorder: j, Clock: systemClock{},
 		Metrics: queue.NewMetrics(reg), Epoch: p.policy.Epoch, Log: log,
 	})
@@ -144,6 +148,10 @@ func connect(p *plan, s *spool.Spool, j *journal.Journal, reg *metric.Registry, 
 		Rebind: p.policy.RebindMessage, Clock: systemClock{}, Log: log,
 	})
 	r.intake = newIntake(p, r.keeper, j, next{r.queues}, reg)
+	p.memory.relieve = func() {
+		p.caches.Purge()
+		r.ready.Relieve()
+	}
 	return r, nil
 }
 

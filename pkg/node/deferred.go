@@ -10,6 +10,7 @@ import (
 
 	"kumo/pkg/journal"
 	"kumo/pkg/message"
+	"kumo/pkg/metric"
 	"kumo/pkg/queue"
 	"kumo/pkg/spool"
 )
@@ -106,9 +107,14 @@ func (d *deferred) all() []*message.Message {
 type keeper struct {
 	store
 	*deferred
+	bodies *bodies
+	times  *timings
 }
 
-func newKeeper(s *spool.Spool) keeper { return keeper{store{s}, &deferred{}} }
+func newKeeper(s *spool.Spool, reg *metric.Registry) keeper {
+	times := newTimings(reg)
+	return keeper{store: store{s}, deferred: &deferred{}, bodies: &bodies{s, times}, times: times}
+}
 
 // Defer implements intake.Store.
 func (k keeper) Defer(ms ...*message.Message) { k.put(ms) }
@@ -164,7 +170,13 @@ func (k keeper) Take(id message.ID, stamp queue.Stamp) (*message.Message, error)
 	if m := k.take(id, stamp); m != nil {
 		return m, nil
 	}
-	return k.store.Take(id, stamp)
+	began := time.Now()
+	m, err := k.store.Take(id, stamp)
+	if err == nil {
+		k.times.meta.ObserveDuration(time.Since(began))
+		m.SetLoader(k.bodies)
+	}
+	return m, err
 }
 
 // Lookup implements queue.Store.
@@ -185,7 +197,7 @@ func (k keeper) Lookup(id message.ID) (queue.Entry, bool) {
 // settle stores a message that was deferred and makes it wait. It stays in memory when the disk does not take it: then
 // it can still be sent, and is tried again by whoever comes next.
 func (k keeper) settle(m *message.Message) error {
-	if err := k.Spool.Accept(context.Background(), "", m); err != nil {
+	if err := k.Accept(context.Background(), "", m); err != nil {
 		k.wait(m.ID)
 		return fmt.Errorf("store deferred message: %w", err)
 	}
@@ -206,7 +218,7 @@ func (k keeper) Keep(ms []*message.Message) error {
 	if len(late) == 0 {
 		return nil
 	}
-	if err := k.Spool.Accept(context.Background(), "", late...); err != nil {
+	if err := k.Accept(context.Background(), "", late...); err != nil {
 		return err
 	}
 	for _, m := range late {

@@ -11,6 +11,7 @@ import (
 	"kumo/pkg/journal"
 	"kumo/pkg/mail"
 	"kumo/pkg/message"
+	"kumo/pkg/metric"
 	"kumo/pkg/queue"
 	"kumo/pkg/spool"
 )
@@ -49,7 +50,7 @@ func deferredMessages(k keeper, n int) []*message.Message {
 
 func TestDeferredMessageThatEndsNeverTouchesTheDisk(t *testing.T) {
 	s, _ := openSpool(t, t.TempDir())
-	k := newKeeper(s)
+	k := newKeeper(s, metric.NewRegistry())
 	ms := deferredMessages(k, 2)
 	written := s.Stats().Written
 	if e, ok := k.Lookup(ms[0].ID); !ok || e.Place != queue.Taken || e.Queue != "dest.test" {
@@ -87,7 +88,7 @@ func TestDeferredMessageIsStoredWhenItHasToWait(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			s, shut := openSpool(t, dir)
-			k := newKeeper(s)
+			k := newKeeper(s, metric.NewRegistry())
 			m := deferredMessages(k, 1)[0]
 			if err := wait(k, m); err != nil {
 				t.Fatal(err)
@@ -100,7 +101,7 @@ func TestDeferredMessageIsStoredWhenItHasToWait(t *testing.T) {
 			}
 			shut()
 			s, _ = openSpool(t, dir)
-			k = newKeeper(s)
+			k = newKeeper(s, metric.NewRegistry())
 			got, err := k.Take(m.ID, queue.StampOf(due))
 			if err != nil {
 				t.Fatal(err)
@@ -116,7 +117,7 @@ func TestDeferredMessageIsStoredWhenItHasToWait(t *testing.T) {
 func TestDeferredMessageSurvivesABrokenDisk(t *testing.T) {
 	dir := t.TempDir()
 	s, shut := openSpool(t, dir)
-	k := newKeeper(s)
+	k := newKeeper(s, metric.NewRegistry())
 	m := deferredMessages(k, 1)[0]
 	shut()
 	m.Due = time.Now().Add(time.Minute).Round(0)
@@ -147,7 +148,7 @@ func TestDeferredMessageSurvivesABrokenDisk(t *testing.T) {
 func TestDrainStoresWhatIsDeferred(t *testing.T) {
 	dir := t.TempDir()
 	s, shut := openSpool(t, dir)
-	k := newKeeper(s)
+	k := newKeeper(s, metric.NewRegistry())
 	const n = 2*drainMessages + 1
 	ms := deferredMessages(k, n)
 	if err := k.End(ms[0].ID, journal.Delivery); err != nil {
@@ -160,14 +161,14 @@ func TestDrainStoresWhatIsDeferred(t *testing.T) {
 	if s, _ = openSpool(t, dir); s.Len() != n-1 {
 		t.Errorf("%d messages after a restart, want %d", s.Len(), n-1)
 	}
-	if err := newKeeper(s).drain(slog.New(slog.DiscardHandler)); err != nil {
+	if err := newKeeper(s, metric.NewRegistry()).drain(slog.New(slog.DiscardHandler)); err != nil {
 		t.Error(err)
 	}
 }
 
 func TestDrainSaysWhatIsLost(t *testing.T) {
 	s, shut := openSpool(t, t.TempDir())
-	k := newKeeper(s)
+	k := newKeeper(s, metric.NewRegistry())
 	deferredMessages(k, 3)
 	shut()
 	err := k.drain(slog.New(slog.DiscardHandler))

@@ -35,7 +35,7 @@ func (in *Injector) takeIn(_ context.Context, s *spool.Spool) (executor, func() 
 	if err != nil {
 		return nil, nil, err
 	}
-	taker, host := newIntake(in.plan, newKeeper(s), j, later{}, metric.NewRegistry()), hostname()
+	taker, host := newIntake(in.plan, newKeeper(s, metric.NewRegistry()), j, later{}, metric.NewRegistry()), hostname()
 	return func(ctx context.Context, o spool.Order) spool.Result {
 		if o.Kind != spool.OrderInject {
 			return spool.Result{Later: true} // a daemon's business

@@ -21,6 +21,8 @@ func Metrics() []metric.Info {
 	intake.NewMetrics(reg)
 	queue.NewMetrics(reg)
 	ready.NewMetrics(reg)
-	measure(reg, nil, nil, nil)
+	measure(reg, nil, nil, nil, nil)
+	newTimings(reg)
+	measureResident(reg, nil)
 	return reg.List()
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"kumo/pkg/cache"
 	"kumo/pkg/policy"
 	scripts "kumo/policy"
 )
@@ -31,6 +32,8 @@ type plan struct {
 	setup  policy.Setup
 	http   []httpListener
 	source string // the policy's file, or what stands for it in messages
+	memory *memory
+	caches *cache.Set
 }
 
 // load loads the policy and runs nothing of it but its top level.
@@ -39,7 +42,7 @@ func load(ctx context.Context, o Options) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &plan{source: path}
+	p := &plan{source: path, memory: o.memory}
 	opt := policy.Options{
 		Path: path, Version: o.Version, Log: o.Log, Print: o.Print,
 		HTTPListener: p.addHTTP,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 
 	"kumo/pkg/journal"
 	"kumo/pkg/listener"
@@ -50,7 +51,8 @@ type server struct {
 	rooms    *rooms
 	runs     *runLog
 
-	ports stage // listeners
+	ports stage // SMTP listeners
+	web   stage // HTTP listeners: they answer until all mail has come to rest
 	flow  stage // orders and scheduled queues
 	out   stage // ready queues
 	tail  stage // gate and logs
@@ -94,7 +96,7 @@ func (s *stage) end() error {
 
 // run does what doc.go numbers: lock, bind, recover, serve, drain.
 func (n *server) run(drain context.Context) error {
-	for _, s := range []*stage{&n.ports, &n.flow, &n.out, &n.tail} {
+	for _, s := range []*stage{&n.ports, &n.web, &n.flow, &n.out, &n.tail} {
 		s.begin()
 	}
 	fatal := make(chan error, 8)
@@ -126,11 +128,14 @@ func (n *server) run(drain context.Context) error {
 	}
 	n.runs = began(cfg.Dir, n.Log)
 	n.tail.run("signs of life", n.runs.run, failed)
-	measure(n.registry, n.gate.memory, n.plan.policy, s)
+	measure(n.registry, n.gate.memory, n.plan.policy, s, logDirsOf(n.plan))
+	measureResident(n.registry, n.rooms)
 	if err := n.rooms.orders.Start(drain); err != nil {
 		return n.leave(unlessStopped(drain, err))
 	}
-	n.restore(s)
+	if err := n.restore(drain, s); err != nil {
+		return n.leave(unlessStopped(drain, err))
+	}
 	n.out.run("ready queues", n.rooms.ready.Run, failed)
 	n.flow.run("scheduled queues", n.rooms.queues.Run, failed)
 	n.rooms.intake.Lean = n.gate.memory.low
@@ -162,31 +167,33 @@ func unlessStopped(drain context.Context, err error) error {
 }
 
 // restore hands what the spool kept to the scheduled queues.
-func (n *server) restore(s *spool.Spool) {
-	live, held, trashed := 0, 0, 0
-	s.Live(func(e spool.Entry) bool {
-		at := entryOf(&e)
-		switch at.Place {
+func (n *server) restore(ctx context.Context, s *spool.Spool) error {
+	var live, held, trashed atomic.Int64
+	err := n.enumerate(ctx, s, func(e queue.Entry) {
+		switch e.Place {
 		case queue.Held:
-			held++
+			held.Add(1)
 		case queue.Trashed:
-			trashed++
+			trashed.Add(1)
 		default:
-			live++
+			live.Add(1)
 		}
-		n.rooms.queues.Restore(at)
-		return true
+		n.rooms.queues.Restore(e)
 	})
-	if live+held+trashed > 0 {
-		n.Log.Info("mail from before is queued again", "messages", live, "held", held, "trashed", trashed)
+	if err != nil {
+		return err
 	}
+	if live.Load()+held.Load()+trashed.Load() > 0 {
+		n.Log.Info("mail from before is queued again", "messages", live.Load(), "held", held.Load(), "trashed", trashed.Load())
+	}
+	return nil
 }
 
 // leave stops everything in the order of the flow. A part that has not started stops at once.
 func (n *server) leave(err error) error {
 	n.gate.stop()
 	aborting := context.AfterFunc(n.abort, func() {
-		for _, s := range []*stage{&n.ports, &n.flow, &n.out} {
+		for _, s := range []*stage{&n.ports, &n.web, &n.flow, &n.out} {
 			s.stop()
 		}
 		if n.rooms != nil {
@@ -194,7 +201,7 @@ func (n *server) leave(err error) error {
 		}
 	})
 	defer aborting()
-	err = errors.Join(err, n.ports.end(), n.flow.end(), n.out.end())
+	err = errors.Join(err, n.ports.end(), n.flow.end(), n.out.end(), n.web.end())
 	if n.rooms != nil {
 		err = errors.Join(err, n.rooms.keeper.drain(n.Log), n.rooms.spool.Close())
 		n.runs.ended()
@@ -246,7 +253,7 @@ func (n *server) bind(failed func(error)) error {
 		open = append(open, ln)
 		begin = append(begin, func() {
 			srv := n.httpServer(h)
-			n.ports.run("http listener", func(ctx context.Context) error { return srv.Serve(ctx, ln) }, failed)
+			n.web.run("http listener", func(ctx context.Context) error { return srv.Serve(ctx, ln) }, failed)
 			n.Log.Info("http listener on " + ln.Addr().String())
 		})
 	}

@@ -18,7 +18,7 @@ func TestFailuresAreSaidOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := &server{Options: Options{Log: log}, journal: j, gate: newGate(log, j, newMemory()), abort: t.Context()}
-	for _, s := range []*stage{&n.ports, &n.flow, &n.out, &n.tail} {
+	for _, s := range []*stage{&n.ports, &n.web, &n.flow, &n.out, &n.tail} {
 		s.begin()
 	}
 	told := make(chan error, 1)

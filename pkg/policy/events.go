@@ -16,6 +16,7 @@ const (
 	evEgressSource
 	evEgressPath
 	evRebindMessage
+	evMessageEnumerated
 )
 
 // Events lists the events of KumoMTA. Those marked Unfired belong to parts that this version does not have; a policy
@@ -34,6 +35,7 @@ func Events() []luahost.Event {
 		{Name: "get_egress_source", Args: "(source_name)", Returns: "kumo.make_egress_source{…}", Doc: "The source that a pool names."},
 		{Name: "get_egress_path_config", Args: "(routing_domain, egress_source, site_name)", Returns: "kumo.make_egress_path{…}, or nil for the defaults", Doc: "How to talk to a site from a source."},
 		{Name: "rebind_message", Args: "(message, data)", Doc: "`kumo queue rebind --event` asks about a message that waits: envelope and metadata may be changed, and with them its scheduled queue. data is a table of what --set says. Changes of the content are not kept."},
+		{Name: "spool_message_enumerated", Args: "(message)", Doc: "The daemon starts and has found a message in the spool. Envelope and metadata may be changed, and with them its scheduled queue. Changes of the content are not kept. An error ends the start."},
 	}
 	return append(append(fired, laterEvents()...), namedEvents()...)
 }
@@ -72,7 +74,6 @@ func laterEvents() []luahost.Event {
 		{"smtp_server_rcpt_to", "(recipient, conn_meta)", false},
 		{"smtp_server_rewrite_response", "(status, response, command, conn_meta)", false},
 		{"smtp_server_split_transaction", "(message, conn_meta)", false},
-		{"spool_message_enumerated", "(message)", false},
 		{"throttle_insert_ready_queue", "(message)", true},
 		{"tsa_init", "()", false},
 		{"tsa_load_shaping_data", "()", false},

@@ -35,7 +35,10 @@ func limitFuncs() []luahost.Func {
 		{Name: "get_memory_soft_limit", Args: "()", Returns: "number or nil", Since: "2026.03.04-bb93ecb1", Doc: "The soft limit of memory in bytes; nil outside the daemon.", Example: `print(kumo.get_memory_soft_limit())`, Go: getMemory(MemorySoft)},
 		{Name: "get_memory_low_thresh", Args: "()", Returns: "number or nil", Since: "2026.03.04-bb93ecb1", Doc: "The low threshold of memory in bytes; nil outside the daemon.", Example: `print(kumo.get_memory_low_thresh())`, Go: getMemory(MemoryLow)},
 		{Name: "enable_memory_callstack_tracking", Args: "(enabled)", Doc: "Accepted, and changes nothing: Go's runtime samples allocations by itself.", Example: "kumo.enable_memory_callstack_tracking(false)", Go: trackCallstacks},
-		{Name: "set_spoolin_threads", Args: "(number)", Since: "2024.09.02-c5476b89", Doc: "How many spool_message_enumerated handlers run at once at the start: by default as many as there are processors. For pre_init.", Example: pre + "set_spoolin_threads(4) end)", Go: setSpoolinThreads},
+		{Name: "set_spoolin_threads", Args: "(number)", Since: "2024.09.02-c5476b89", Doc: "How many spool_message_enumerated handlers run at once at the start: by default as many as there are processors. For pre_init.", Example: `kumo.on('spool_message_enumerated', function(msg)
+  if msg:get_meta 'tenant' == 'left-us' then msg:set_meta('tenant', 'others') end
+end)
+kumo.on('pre_init', function() kumo.set_spoolin_threads(4) end)`, Go: setSpoolinThreads},
 		{Name: "suspend_delivery_when_spool_unhealthy", Args: "(enabled)", Doc: "Whether delivery waits while the spool's disk fails (true, the default). Without that a message can be delivered whose end cannot be written, and is then delivered again after a restart. For init.", Example: "kumo.on('init', function() kumo.suspend_delivery_when_spool_unhealthy(true) end)", Go: suspendWhenUnhealthy},
 	}
 }

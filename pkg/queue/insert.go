@@ -90,6 +90,10 @@ func (s *Queues) promote(ctx context.Context, q *Scheduled, c *settings, m *mess
 		s.suspended(ctx, m, p)
 		return
 	}
+	if err := s.sick(); err != nil {
+		s.unhealthy(q, c, m, now, err)
+		return
+	}
 	plan, err := s.planner.Plan(ctx, c.asks(&m.Spent))
 	if err != nil {
 		q.warm.Store(false)

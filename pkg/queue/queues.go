@@ -25,6 +25,8 @@ type Options struct {
 	Clock    Clock
 	// Throttles hold the state of max_message_rate; the zero Stores keep it in this room.
 	Throttles throttle.Stores
+	// Sick is nil while messages may be delivered, or says why not now: then they wait. A nil func: they always may.
+	Sick func() error
 	// Metrics show the queues; nil for none.
 	Metrics *Metrics
 	// Epoch is the number of the configuration in force, for queues with refresh_strategy Epoch. nil: always 0.
@@ -53,6 +55,7 @@ type Queues struct {
 	epoch    func() uint64
 	log      *slog.Logger
 	random   func() float64
+	sick     func() error
 
 	throttles throttle.Stores
 
@@ -86,6 +89,9 @@ func New(o Options) *Queues {
 	}
 	if s.epoch == nil {
 		s.epoch = func() uint64 { return 0 }
+	}
+	if s.sick = o.Sick; s.sick == nil {
+		s.sick = func() error { return nil }
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

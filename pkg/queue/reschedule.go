@@ -64,15 +64,21 @@ func (s *Queues) reschedule(ctx context.Context, q *Scheduled, m *message.Messag
 		s.expire(q, m, now, wait, maxAge)
 		return
 	}
+	was := m.Due
 	m.Due = now.Add(wait).Round(0)
 	var err error
-	if changed {
+	switch {
+	case changed:
 		err = s.store.Update(m)
-	} else {
+	case s.sick() != nil:
+		m.Due = was
+		s.store.Give(m.ID)
+	default:
 		err = s.store.Reschedule(m.ID, m.Due, m.Attempts, m.LastResponse)
 	}
 	if err != nil {
 		s.log.Error("cannot save when a message is due; a restart would try it earlier", "id", m.ID.String(), "error", err)
+		m.Due = was // as the store has it, which recognizes the entry by it
 		s.store.Give(m.ID)
 	}
 	s.wait(q, s.entry(m, s.since(now)+int64(wait)))

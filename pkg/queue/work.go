@@ -153,6 +153,12 @@ func (s *Queues) promoteDue(ctx context.Context, q *Scheduled, c *settings, h *h
 			}
 			continue
 		}
+		if err := s.sick(); err != nil {
+			if m := s.load(q, h, i, now); m != nil {
+				s.unhealthy(q, c, m, s.clock.Now(), err)
+			}
+			continue
+		}
 		plan, err := s.planner.Plan(ctx, c.asks(&q.planning))
 		now = q.planned(now)
 		if ctx.Err() != nil {

@@ -58,6 +58,8 @@ type world struct {
 	room     int           // of the ready queue; -1 for plenty
 	*FakeStore
 	broken  bool // loads fail
+	full    bool // changes fail
+	sick    error
 	byName  map[string]*message.Message
 	names   map[message.ID]string
 	offered map[string]*message.Message // waiting in a ready queue
@@ -86,6 +88,7 @@ func (w *world) begin() {
 		Store: w, Configs: w, Planner: w, Feed: w, Recorder: w, Clock: runtimeClock{},
 		Epoch:  func() uint64 { return w.epoch },
 		Random: func() float64 { return w.random },
+		Sick:   w.sickness,
 	})
 	w.orders = NewOrders(OrdersOptions{
 		Ledger: w, Queues: w.queues, Floor: w, Recorder: w, Clock: runtimeClock{}, Rebind: w.rebind,
@@ -180,6 +183,10 @@ func (w *world) Record(r *journal.Record) {
 func (w *world) Update(m *message.Message) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.full {
+		w.note("%s: save fails", w.names[m.ID])
+		return errors.New("disk is full")
+	}
 	if err := w.FakeStore.Update(m); err != nil {
 		return err
 	}
@@ -210,6 +217,12 @@ func (w *world) Take(id message.ID, stamp Stamp) (*message.Message, error) {
 		return nil, errors.New("disk is broken")
 	}
 	return w.FakeStore.Take(id, stamp)
+}
+
+func (w *world) sickness() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.sick
 }
 
 // message makes and stores one. Its name is its id.
@@ -281,6 +294,13 @@ func (w *world) run(t *testing.T, command string) string {
 		}
 	case "disk":
 		w.broken = plain[0] == "broken"
+		w.full = plain[0] == "full"
+	case "sick", "well":
+		w.mu.Lock()
+		if w.sick = nil; word[0] == "sick" {
+			w.sick = errors.New("spool unhealthy: " + strings.Join(plain, " "))
+		}
+		w.mu.Unlock()
 	case "ready":
 		if err := w.queues.Ready(ctx, plain[0]); err != nil {
 			return err.Error() + "\n"

@@ -24,6 +24,8 @@ type Options struct {
 	Room func(key string, n int)
 	// Throttles hold the state of max_connection_rate and max_message_rate; the zero Stores keep it in this room.
 	Throttles throttle.Stores
+	// Pressure is how the node is; nil: always well.
+	Pressure Pressure
 	// Metrics show the queues; nil for none.
 	Metrics *Metrics
 	// Log takes what operators should know; nil for silence.
@@ -40,6 +42,7 @@ type Queues struct {
 	room     func(string, int)
 	log      *slog.Logger
 	random   func() float64
+	pressure Pressure
 
 	throttles throttle.Stores
 
@@ -72,14 +75,17 @@ type shard struct {
 func New(o Options) *Queues {
 	s := &Queues{
 		settler: o.Settler, carriers: o.Carriers, clock: o.Clock, room: o.Room, log: o.Log, random: o.Random,
-		throttles: o.Throttles,
-		base:      o.Clock.Now(), seed: maphash.MakeSeed(), agenda: newAgenda(),
+		pressure: o.Pressure, throttles: o.Throttles,
+		base: o.Clock.Now(), seed: maphash.MakeSeed(), agenda: newAgenda(),
 		settling: context.Background(),
 		sessions: make(map[*session]struct{}), none: make(chan struct{}), abort: make(chan struct{}),
 	}
 	s.opening, s.close = context.WithCancel(context.Background())
 	if s.room == nil {
 		s.room = func(string, int) {}
+	}
+	if s.pressure == nil {
+		s.pressure = wellness{}
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -103,6 +109,9 @@ func New(o Options) *Queues {
 // be given to the Settler exactly once, unless the node stops before it was taken up by a session: then it is only
 // forgotten, for the spool has it.
 func (s *Queues) Offer(plan *egress.Plan, m *message.Message) bool {
+	if plan.Path != nil && plan.Path.LowMemoryReductionPolicy != egress.NoShrink && s.pressure.Low() {
+		s.shrink(m)
+	}
 	now := s.now()
 	for {
 		l := s.line(plan, now)

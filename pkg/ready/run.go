@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"kumo/pkg/egress"
 )
 
 const (
@@ -14,8 +16,8 @@ const (
 )
 
 // Run keeps the ready queues going until ctx ends, and then drains them: no session is opened or given another
-// message, what waits is forgotten (the spool has it), and each session may finish the message in hand within the
-// system_shutdown_timeout of its path. Run returns when the last has ended; the error says that some did not.
+// message, what waits is forgotten (the spool has it), sessions that have not begun the text of a message are cut, and
+// the others may finish the message in hand within the system_shutdown_timeout of their path. Run returns when the last has ended; the error says that some did not.
 func (s *Queues) Run(ctx context.Context) error {
 	reap := s.now() + int64(reapEvery)
 	for {
@@ -51,7 +53,9 @@ func (s *Queues) drain() error {
 	s.stopping.Store(true)
 	s.close()
 	s.each((*line).stop)
+	s.yield()
 	began := s.now()
+	tell := began + int64(tellEvery)
 	end := int64(never) // when the last session should be gone
 	for {
 		next, left := s.hurry(s.now()-began, &end)
@@ -61,7 +65,11 @@ func (s *Queues) drain() error {
 		case s.now() >= end:
 			return fmt.Errorf("stop ready queues: %d sessions did not end", left)
 		}
-		c, stop := s.clock.NewTimer(time.Duration(max(min(began+next, end)-s.now(), 0)))
+		if now := s.now(); now >= tell {
+			tell = now + int64(tellEvery)
+			s.log.Info("waiting for deliveries whose text is on its way", "sessions", left, "no_longer_than", pretty(time.Duration(began+s.patience()-now)))
+		}
+		c, stop := s.clock.NewTimer(time.Duration(max(min(began+next, end, tell)-s.now(), 0)))
 		select {
 		case <-c:
 		case <-s.none:
@@ -72,6 +80,45 @@ func (s *Queues) drain() error {
 		}
 		stop()
 	}
+}
+
+// tellEvery is how often operators hear of sessions that a stop waits for.
+const tellEvery = 10 * time.Second
+
+// yield tells all sessions that only a message whose text is on its way may finish.
+func (s *Queues) yield() {
+	s.mu.Lock()
+	var open []egress.Yielding
+	for x := range s.sessions {
+		if y, ok := x.conn.(egress.Yielding); ok {
+			open = append(open, y)
+		}
+	}
+	s.mu.Unlock()
+	for _, y := range open {
+		y.Yield()
+	}
+}
+
+// opened notes the connection of a session.
+func (s *Queues) opened(x *session, c egress.Session) {
+	s.mu.Lock()
+	x.conn = c
+	s.mu.Unlock()
+	if y, ok := c.(egress.Yielding); ok && s.stopping.Load() {
+		y.Yield()
+	}
+}
+
+// patience is the longest that a session may take after the drain began.
+func (s *Queues) patience() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	longest := int64(0)
+	for x := range s.sessions {
+		longest = max(longest, int64(x.shutdown))
+	}
+	return longest
 }
 
 // stop forgets what waits and sends the sessions that wait home.

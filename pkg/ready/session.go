@@ -18,6 +18,7 @@ type session struct {
 	wake     chan struct{} // room for one: look at the line again
 	ctx      context.Context
 	cancel   context.CancelFunc
+	conn     egress.Session // set once it is open; guarded by Queues.mu
 
 	since int64 // waiting since; the line's
 	over  bool  // waited for idle_timeout, or the node stops; the line's
@@ -46,6 +47,7 @@ func (s *session) run() {
 		s.line.leave(false, nil)
 		return
 	}
+	s.line.owner.opened(s, c)
 	back := s.serve(c)
 	s.guard("close", c.Close) // before another session may take its place under connection_limit
 	s.line.leave(true, back)
@@ -61,6 +63,10 @@ func (s *session) serve(c egress.Session) *item {
 			return nil
 		}
 		if !s.pace(it, lim) {
+			continue
+		}
+		if err := l.owner.pressure.Sick(); err != nil {
+			l.unhealthy(it, err)
 			continue
 		}
 		res := s.deliver(c, it.m)

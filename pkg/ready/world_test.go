@@ -2,6 +2,7 @@ package ready
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -64,6 +65,9 @@ type world struct {
 	takes    time.Duration // how long it takes
 	closing  time.Duration
 	deaf     bool // deliveries do not hear that they are cancelled
+	yields   bool // sessions can be told to yield
+	low      bool // memory is low
+	sick     error
 	messages int
 	names    map[message.ID]string
 	spent    map[string]string // what settled messages say they have spent
@@ -78,7 +82,7 @@ func newWorld(t *testing.T) *world {
 	w := &world{start: time.Now(), open: "ok", deliver: "delivered", names: map[message.ID]string{}, spent: map[string]string{}, path: testPath(nil), ended: make(chan error, 1)}
 	w.plan = testPlan(w.path)
 	w.queues = New(Options{
-		Settler: w, Carriers: w, Clock: runtimeClock{}, Random: func() float64 { return 0.5 },
+		Settler: w, Carriers: w, Clock: runtimeClock{}, Random: func() float64 { return 0.5 }, Pressure: w,
 		Room: func(key string, n int) { w.note("room for %d in %s", n, key) },
 	})
 	var ctx context.Context
@@ -150,7 +154,68 @@ func (w *world) Open(ctx context.Context, _ *egress.Plan) (egress.Session, error
 	case "panic":
 		panic("open")
 	}
+	if w.yields {
+		return &yieldingPeer{peer: s, asked: make(chan struct{})}, nil
+	}
 	return s, nil
+}
+
+// Low, Keep and Sick are Pressure.
+func (w *world) Low() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.low
+}
+
+func (w *world) Keep(ms []*message.Message) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, m := range ms {
+		if m.Deferred {
+			m.Deferred = false
+			m.SetLoader(w)
+		}
+	}
+	return nil
+}
+
+func (w *world) Sick() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.sick
+}
+
+// Body is message.Body.
+func (w *world) Body(message.ID) ([]byte, error) { return []byte("as stored"), nil }
+
+// yieldingPeer gives a message back when it is told to, unless it is of the kind "text".
+type yieldingPeer struct {
+	*peer
+	once  sync.Once
+	asked chan struct{}
+}
+
+func (p *yieldingPeer) Yield() {
+	p.w.note("session is to yield")
+	p.once.Do(func() { close(p.asked) })
+}
+
+func (p *yieldingPeer) Deliver(ctx context.Context, m *message.Message) egress.Result {
+	p.w.mu.Lock()
+	how := p.w.deliver
+	p.w.mu.Unlock()
+	if how == "text" {
+		return p.peer.Deliver(ctx, m)
+	}
+	p.w.note("session sends %s", p.w.name(m))
+	<-p.asked
+	return egress.Result{Unsent: true, Done: true}
+}
+
+func (w *world) name(m *message.Message) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.names[m.ID]
 }
 
 // peer is a session of the scripted peer.
@@ -229,7 +294,11 @@ func (w *world) offer(n int) {
 	for range n {
 		w.mu.Lock()
 		w.messages++
-		m := &message.Message{}
+		m := &message.Message{Deferred: w.messages%2 == 0}
+		m.SetData([]byte("Subject: x\r\n\r\n"))
+		if !m.Deferred {
+			m.SetLoader(w)
+		}
 		copy(m.ID[:], strconv.Itoa(w.messages))
 		name := fmt.Sprintf("m%d", w.messages)
 		w.names[m.ID] = name
@@ -264,6 +333,20 @@ func (w *world) run(command string) string {
 			w.closing = duration(word[1])
 		}
 		w.mu.Unlock()
+	case "yields":
+		w.yields = true
+	case "sick", "well", "low":
+		w.mu.Lock()
+		w.low = w.low || word[0] == "low"
+		if w.sick = nil; word[0] == "sick" {
+			w.sick = errors.New("spool unhealthy: " + strings.Join(word[1:], " "))
+		}
+		w.mu.Unlock()
+	case "relieve":
+		w.queues.Relieve()
+	case "resident":
+		messages, bodies := w.queues.Resident()
+		return fmt.Sprintln(messages, "messages,", bodies, "bodies")
 	case "deaf":
 		w.deaf = true
 	case "offer":
