@@ -43,6 +43,9 @@ func (l ledger) Change(ctx context.Context, order string, c queue.Change, due ti
 	return a.Done, a.Taken, err
 }
 
+// Ends reports that a bounce ends its messages at once.
+func (l ledger) Ends() bool { return l.NoTrash() }
+
 func changes(c queue.Change) spool.Change {
 	switch c {
 	case queue.ChangeHold:

@@ -103,6 +103,8 @@ type Ledger interface {
 	// Change changes the ids that allow it, 10,000 at most; taken are those that are in somebody's hands. With an error
 	// nothing was changed.
 	Change(ctx context.Context, order string, c Change, due time.Time, ids []message.ID) (done, taken []message.ID, err error)
+	// Ends reports that a ChangeTrash ends its messages at once, for want of room or because nobody wants a trash.
+	Ends() bool
 	// OfOrder calls page with the ids of the messages that are Held or Trashed by an order.
 	OfOrder(ctx context.Context, order string, page func([]message.ID) error) error
 	Lookup(id message.ID) (Entry, bool)

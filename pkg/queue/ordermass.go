@@ -13,10 +13,17 @@ import (
 // that a delivery which comes to its end waits but a moment.
 const pageSize = 5000
 
+// tightPage is the same where a bounce ends its messages at once: their notes are larger, and room may be short.
+const tightPage = 500
+
 // matched calls f with the messages that the order is about, a page at a time.
 func (r *run) matched(ctx context.Context, f func([]message.ID) error) error {
 	return r.order.Match(ctx, func(ids []message.ID) error {
-		for part := range slices.Chunk(ids, pageSize) {
+		size := pageSize
+		if r.ledger.Ends() {
+			size = tightPage
+		}
+		for part := range slices.Chunk(ids, size) {
 			r.counts.Matched += len(part)
 			if err := f(part); err != nil {
 				return err

@@ -194,7 +194,7 @@ func (q *quarrel) check(t *testing.T, messages int) {
 	for n := range messages {
 		var id message.ID
 		binary.BigEndian.PutUint64(id[:], uint64(n))
-		if ends, net, want := q.Ends(id), q.net[id], 1+n%3; ends != 1 || net != want {
+		if ends, net, want := q.TimesEnded(id), q.net[id], 1+n%3; ends != 1 || net != want {
 			if wrong++; wrong <= 5 {
 				t.Errorf("message %d of %d recipients ended %d times, with %d last records; it is now %+v", n, want, ends, net, q.Row(id))
 			}

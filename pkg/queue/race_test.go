@@ -179,7 +179,7 @@ func (s *storm) check(t *testing.T, messages int) {
 	for n := range messages {
 		var id message.ID
 		binary.BigEndian.PutUint64(id[:], uint64(n))
-		if n := s.Ends(id); n != 1 {
+		if n := s.TimesEnded(id); n != 1 {
 			t.Fatalf("message %s ended %d times", id, n)
 		}
 		if want := 1 + n%3; s.final[id] != want {

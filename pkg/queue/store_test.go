@@ -15,7 +15,8 @@ import (
 
 // FakeStore is a store in memory that knows where its messages are, as the spool does, and notes what must not happen.
 type FakeStore struct {
-	Broken bool // changes fail
+	Broken  bool // changes fail
+	NoTrash bool // what is bounced ends at once
 
 	mu       sync.Mutex
 	rows     map[message.ID]*FakeRow
@@ -78,14 +79,14 @@ func (f *FakeStore) Row(id message.ID) *FakeRow {
 	return nil
 }
 
-// Left is how many messages have not ended; Ends how often each did.
+// Left is how many messages have not ended; TimesEnded how often a message did.
 func (f *FakeStore) Left() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return len(f.rows)
 }
 
-func (f *FakeStore) Ends(id message.ID) int {
+func (f *FakeStore) TimesEnded(id message.ID) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.ended[id]
@@ -224,6 +225,9 @@ func (f *FakeStore) Change(ctx context.Context, order string, c Change, due time
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
 	}
+	if c == ChangeTrash && f.NoTrash {
+		c = ChangeEnd
+	}
 	for _, id := range ids {
 		r := f.rows[id]
 		switch {
@@ -316,6 +320,8 @@ func (f *FakeStore) DropNotes() {
 	f.notes = nil
 }
 
+func (f *FakeStore) Ends() bool { return f.NoTrash }
+
 // Match is the match of an order: the messages that fits picks, but for those in the trash.
 func (f *FakeStore) Match(fits func(*FakeRow) bool) func(context.Context, func([]message.ID) error) error {
 	return func(_ context.Context, page func([]message.ID) error) error {
@@ -333,5 +339,16 @@ func (f *FakeStore) Match(fits func(*FakeRow) bool) func(context.Context, func([
 			}
 		}
 		return nil
+	}
+}
+
+// release is what a restart makes of messages that were in somebody's hands.
+func (f *FakeStore) release() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, r := range f.rows {
+		if r.Place == Taken {
+			r.Place = Waiting
+		}
 	}
 }

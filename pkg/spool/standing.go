@@ -149,6 +149,13 @@ func (s *Spool) sortNotes() {
 	}
 }
 
+// noted reports that notes wait for somebody.
+func (s *Spool) noted() bool {
+	s.ordersMu.Lock()
+	defer s.ordersMu.Unlock()
+	return len(s.notes) > 0
+}
+
 // Notes returns what AddNotes kept, in its order. Errors: ErrDamaged, those of the disk.
 func (s *Spool) Notes() ([][]byte, error) {
 	for {

@@ -25,9 +25,15 @@ func (s *Spool) noTrash() bool {
 	return s.cfg.TrashKeep < 0 || s.short.Load() || s.health.full.Load()
 }
 
+// NoTrash reports that a ChangeTrash would end its messages at once: room is short, or the spool has no trash.
+func (s *Spool) NoTrash() bool { return s.noTrash() }
+
 // emptyTrash ends what was bounced so long ago that it cannot be undone any more, and where room is short, what the
 // oldest order bounced.
 func (s *Spool) emptyTrash(ctx context.Context) {
+	if s.noted() {
+		return // the records of what is in the trash are yet to be written, and they are about messages that are there
+	}
 	now := s.cfg.Now()
 	last := now.Add(-s.cfg.TrashKeep).UnixNano()
 	s.emptyMarks(ctx, s.marks.which(func(is segment.Standing) bool {
