@@ -10,6 +10,7 @@ import (
 
 	"kumo/pkg/mail"
 	"kumo/pkg/message"
+	"kumo/pkg/spool/internal/segment"
 )
 
 // CheckOptions say how Check works.
@@ -159,6 +160,7 @@ func (c *checker) run(ctx context.Context, o CheckOptions) error {
 		return err
 	}
 	c.tellUnfinished()
+	c.tellOrphans()
 	c.tellStrays()
 	return nil
 }
@@ -209,6 +211,24 @@ func (c *checker) tellFormat() {
 func (c *checker) tellUnfinished() {
 	if n := c.log.found.Undone; n > 0 && !c.Held {
 		c.add(Finding{Kind: FoundUnfinish, Harmless: true, Detail: fmt.Sprintf("%d messages belong to orders that were cut short: the next start carries these out anew", n)})
+	}
+}
+
+// tellOrphans tells of messages that obey an order which the log has forgotten: its record was damaged or is missing.
+func (c *checker) tellOrphans() {
+	told := make(map[string]bool)
+	for n := range c.log.marks.which(func(segment.Standing) bool { return true }) {
+		is := c.log.marks.get(n)
+		for _, order := range []string{is.Hold, is.Trash} {
+			if order == "" || c.log.standing[order] != nil || told[order] {
+				continue
+			}
+			told[order] = true
+			c.add(Finding{
+				Kind: FoundOrders, Harmless: true,
+				Detail: "messages are held or in the trash by order " + order + ", which the log has forgotten: release and undo find them all the same",
+			})
+		}
 	}
 }
 

@@ -387,3 +387,27 @@ func (o onlyFiles) ReadDir(name string) ([]fs.DirEntry, error) {
 	list, err := fs.ReadDir(o.FS, name)
 	return slices.DeleteFunc(list, func(e fs.DirEntry) bool { return !e.IsDir() && !e.Type().IsRegular() }), err
 }
+
+// TestRepairOfLargeMail: damage goes also where next to nothing of the log is waste.
+func TestRepairOfLargeMail(t *testing.T) {
+	dir := t.TempDir()
+	s, err := spool.Open(t.Context(), spool.Config{Dir: dir, Log: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 20 {
+		if err := s.Accept(t.Context(), "", newMessage(checkID(i), fmt.Sprintf("%d %s", i, strings.Repeat("b", 50_000)))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	damage(t, segFiles(t, dir)[0], flipAt("7 bbb", 30_000))
+	if r := checked(t, dir, spool.CheckOptions{Repair: true}); !r.Sound() || r.Lost != 1 {
+		t.Errorf("repair: %s", kinds(&r))
+	}
+	if r := checked(t, dir, spool.CheckOptions{}); !r.Sound() || r.Live != 19 || r.Lost != 0 {
+		t.Errorf("after it: %s, %d live", kinds(&r), r.Live)
+	}
+}

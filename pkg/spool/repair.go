@@ -102,7 +102,7 @@ func putAside(dir, name string, b []byte) error {
 
 // reopen opens the spool, lets it mend itself, and closes it.
 func reopen(ctx context.Context, dir string, o CheckOptions, found *Report) error {
-	s, err := Open(ctx, Config{Dir: dir, Log: slog.New(slog.DiscardHandler), Progress: o.Progress})
+	s, err := Open(ctx, Config{Dir: dir, Log: slog.New(slog.DiscardHandler), Progress: o.Progress, TrashKeep: TrashStays})
 	if err != nil {
 		return err
 	}
