@@ -44,8 +44,19 @@ type Config struct {
 	Protocol egress.Protocol `opt:"protocol"`
 	// Accepted for the sake of existing policies; every value means the one agenda that all queues share.
 	Strategy Strategy `opt:"strategy,default=SingletonTimerWheel,enum=SingletonTimerWheel|TimerWheel|SkipList,since=2024.09.02-c5476b89"`
+	// Accepted for the sake of existing policies; messages that wait are always out of memory here: what is kept of each
+	// is smaller than its metadata would be.
+	ShrinkPolicy []ShrinkRule `opt:"shrink_policy,since=2025.03.19-1d3f1f67"`
 	// Accepted for the sake of existing policies; timers here are exact and do not tick.
 	TimerwheelTickInterval option.Duration `opt:"timerwheel_tick_interval,since=2024.09.02-c5476b89"`
+}
+
+// ShrinkRule says what leaves memory of messages that wait for as long.
+type ShrinkRule struct {
+	// The wait from which on the rule holds.
+	Interval option.Duration `opt:"interval,required"`
+	// What leaves memory.
+	Policy egress.MemoryReduction `opt:"policy,required,enum=ShrinkDataAndMeta|ShrinkData|NoShrink"`
 }
 
 // schema declares Config; it gives the defaults for queues that policy fails to configure.

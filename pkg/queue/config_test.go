@@ -53,7 +53,7 @@ func TestConfigErrors(t *testing.T) {
 		{map[string]any{"max_message_rate": "fast"}, "max_message_rate"},
 		{map[string]any{"strategy": "Heap"}, "strategy"},
 		{map[string]any{"retry_intervall": "1m"}, "retry_interval"},
-		{map[string]any{"shrink_policy": []any{}}, "shrink_policy"},
+		{map[string]any{"shrink_policy": []any{map[string]any{"interval": "1m", "policy": "Shrink"}}}, "shrink_policy"},
 	} {
 		_, err := resolve(t, c.values)
 		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "init.lua:7") {
