@@ -163,3 +163,29 @@ func TestAttemptsAreCharged(t *testing.T) {
 		w.stop()
 	})
 }
+
+// TestLate: what keeps due messages can be asked about while it does.
+func TestLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.launch()
+		synctest.Wait()
+		w.run(t, "insert a queue=q.test")
+		w.run(t, "settle a transient:*")
+		due := time.Now().Add(20 * time.Minute)
+		w.run(t, "room 0")
+		w.run(t, "advance 19m")
+		if late := w.queues.Late("q.test", due); late != nil {
+			t.Errorf("it is not due, and waits for %v", late)
+		}
+		w.run(t, "advance 90s")
+		want := []message.Span{{Cause: message.WaitMaxReady, At: "ready:4", For: 30 * time.Second}}
+		if late := w.queues.Late("q.test", due); fmt.Sprint(late) != fmt.Sprint(want) {
+			t.Errorf("got %v, want %v", late, want)
+		}
+		if late := w.queues.Late("nosuch.test", due); late != nil {
+			t.Errorf("a queue that is not there: %v", late)
+		}
+		w.stop()
+	})
+}

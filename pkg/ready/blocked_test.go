@@ -96,3 +96,40 @@ func TestWaitsAreExplained(t *testing.T) {
 		})
 	}
 }
+
+// TestFind: what waits and what is being sent can be asked about before any record tells.
+func TestFind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.run("path connection_limit=1")
+		w.run("deliver-takes 10s")
+		w.run("offer 2")
+		id := func(n string) (id message.ID) {
+			copy(id[:], n)
+			return id
+		}
+		w.run("advance 4s")
+		if f, ok := w.queues.Find(id("1")); !ok || !f.Sent || f.Site != w.plan.Key || spansText(f.Spent) != "4s sending "+w.plan.Key {
+			t.Errorf("the one that is being sent: %+v, %v", f, ok)
+		}
+		if f, ok := w.queues.Find(id("2")); !ok || f.Sent || spansText(f.Spent) != "4s connection_limit p:1" {
+			t.Errorf("the one that waits: %+v, %v", f, ok)
+		}
+		w.run("advance 9s")
+		if f, ok := w.queues.Find(id("2")); !ok || spansText(f.Spent) != "10s connection_limit p:1; 3s sending "+w.plan.Key {
+			t.Errorf("the one that has waited: %+v, %v", f, ok)
+		}
+		if f, ok := w.queues.Find(id("1")); ok {
+			t.Errorf("the one that was sent: %+v", f)
+		}
+		w.run("advance 20s")
+		if f, ok := w.queues.Find(id("2")); ok {
+			t.Errorf("nobody is there any more: %+v", f)
+		}
+		if w.spent["m2"] != "10s connection_limit p:1" {
+			t.Errorf("asking has changed the account: %s", w.spent["m2"])
+		}
+		w.stop()
+		time.Sleep(2 * time.Hour)
+	})
+}
