@@ -183,7 +183,8 @@ func (q *Scheduled) use(key string) {
 	if p := q.way.Load(); p != nil && *p == key {
 		return
 	}
-	q.way.Store(&key)
+	last := key // a copy: the argument itself would be put on the heap by every call
+	q.way.Store(&last)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if !has(q.ways, key) {
