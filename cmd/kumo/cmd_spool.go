@@ -179,8 +179,8 @@ func newSpoolCompact(c *cli.Console, f *spoolFlags) *cobra.Command {
 		Use:   "compact",
 		Short: "Give the room of ended mail back, without a daemon",
 		Long: `compact copies the mail that is still there to the end of the log and deletes the segments that it was in, so that the
-log is as small as it gets. A daemon does this by itself, a little at a time, whenever the log has become much larger than
-the mail in it; while one runs, compact leaves the spool to it.
+log is as small as it gets. A daemon does this by itself, a little at a time, whenever the log has become much larger
+than the mail in it; while one runs, compact leaves the spool to it.
 
 It can be interrupted at any time: what it copied is copied, and nothing is lost.
 
