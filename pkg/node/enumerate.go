@@ -30,10 +30,17 @@ type enumerator struct {
 // an order holds or has trashed are not asked about: nobody wants to send them.
 func (n *server) enumerate(ctx context.Context, s *spool.Spool, live func(queue.Entry)) error {
 	if !n.plan.policy.Enumerates() {
-		s.Live(func(e spool.Entry) bool {
-			live(entryOf(&e))
-			return true
-		})
+		var wg sync.WaitGroup
+		parts := runtime.NumCPU()
+		for part := range parts {
+			wg.Go(func() {
+				s.LiveShare(part, parts, func(e spool.Entry) bool {
+					live(entryOf(&e))
+					return true
+				})
+			})
+		}
+		wg.Wait()
 		return nil
 	}
 	e := &enumerator{spool: s, ask: n.plan.policy.MessageEnumerated, restore: live, threads: n.plan.setup.SpoolinThreads}

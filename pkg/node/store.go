@@ -45,8 +45,8 @@ func (s store) End(id message.ID, why journal.Type) error {
 }
 
 // Reschedule keeps what kept the message from being tried.
-func (s store) Reschedule(id message.ID, due time.Time, attempts int, _ string) error {
-	return s.Spool.Reschedule(id, due, attempts)
+func (s store) Reschedule(id message.ID, due time.Time, attempts int, response string) error {
+	return s.Spool.RescheduleWith(id, due, attempts, response)
 }
 
 // Take says fs.ErrNotExist for a message that does not wait, or is due at another time.

@@ -3,6 +3,8 @@ package spool_test
 import (
 	"context"
 	"fmt"
+	"os"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -19,6 +21,15 @@ func cpu() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
+// diskBytes is how many bytes this process has caused to be written to disks.
+func diskBytes() float64 {
+	b, _ := os.ReadFile("/proc/self/io")
+	_, text, _ := strings.Cut(string(b), "\nwrite_bytes: ")
+	text, _, _ = strings.Cut(text, "\n")
+	n, _ := strconv.ParseFloat(text, 64)
+	return n
+}
+
 // BenchmarkAcceptEnd accepts and ends 1 KB messages on the disk of the temporary directory.
 func BenchmarkAcceptEnd(b *testing.B) {
 	for _, size := range []int{1 << 10, 10 << 10} {
@@ -29,7 +40,7 @@ func BenchmarkAcceptEnd(b *testing.B) {
 }
 
 func acceptEnd(b *testing.B, size, writers int) {
-	s := open(b, b.TempDir())
+	s := openIndexed(b, b.TempDir())
 	next := newID()
 	conn := message.NewMeta(nil)
 	conn.Set("received_from", "127.0.0.1:2525")
@@ -42,7 +53,7 @@ func acceptEnd(b *testing.B, size, writers int) {
 	left.Store(int64(b.N))
 	done := make(chan struct{})
 	b.ResetTimer()
-	start := cpu()
+	start, disk := cpu(), diskBytes()
 	for range writers {
 		go func() {
 			m := newMessage(message.ID{}, body)
@@ -64,6 +75,7 @@ func acceptEnd(b *testing.B, size, writers int) {
 	b.StopTimer()
 	st := s.Stats()
 	b.ReportMetric(float64(cpu()-start)/1e3/float64(b.N), "cpu-us/op")
+	b.ReportMetric((diskBytes()-disk)/float64(b.N)/float64(size), "written/payload")
 	b.ReportMetric(float64(b.N)/float64(max(1, st.Syncs)), "msgs/sync")
 	b.ReportMetric(float64(st.Written)/float64(b.N)-float64(size), "overhead-B/op")
 	_ = s.Close()

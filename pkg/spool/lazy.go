@@ -2,6 +2,7 @@ package spool
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"kumo/pkg/message"
@@ -117,6 +118,66 @@ func (s *Spool) Reschedule(id message.ID, due time.Time, attempts int) error {
 		s.index.touch(id)
 	}
 	return err
+}
+
+// maxResponse bounds what RescheduleWith keeps, in bytes.
+const maxResponse = 256
+
+// RescheduleWith is Reschedule, and records what the message met as its last response, of which it keeps 256 bytes. It
+// reads the message's envelope and writes it anew, unless the response is the one that it has. An envelope that cannot be
+// read stays as it is. Errors: those of Reschedule.
+func (s *Spool) RescheduleWith(id message.ID, due time.Time, attempts int, response string) error {
+	if len(response) > maxResponse {
+		response = strings.ToValidUTF8(response[:maxResponse], "")
+	}
+	for response != "" {
+		e, err := s.find(id)
+		if err != nil {
+			break
+		}
+		env, err := s.segs.latest(&e)
+		if err != nil || env.LastResponse == response {
+			break
+		}
+		env.Due, env.Attempts, env.LastResponse = nanos(due), uint32(clampAttempts(attempts)), response
+		env.Queue, env.Size = s.names.get(e.queue), e.size
+		env.Order, env.Behind, env.ShareCRC = "", 0, 0
+		done, err := s.reword(&e, env)
+		if done || err != nil {
+			return err
+		}
+	}
+	return s.Reschedule(id, due, attempts)
+}
+
+// reword records a new envelope of a message whose entry is still e; false if it is another by now.
+func (s *Spool) reword(was *entry, env *segment.Envelope) (done bool, err error) {
+	indexed := false
+	ok := s.settled(was.id, func(e *entry) {
+		if e.place() != was.place() || e.mark != was.mark || e.queue != was.queue || e.pending > 0 {
+			return
+		}
+		done = true
+		env.Standing = s.marks.get(e.markNumber())
+		s.countTries(e, uint16(env.Attempts))
+		e.due, e.attempts = env.Due, uint16(env.Attempts)
+		e.pending++
+		e.flags &^= flagTaken
+		indexed = e.flags&flagIndexed != 0
+		err = s.commit.lazily(func(b *batch) {
+			at := len(b.lazy)
+			b.fixes = append(b.fixes, fix{id: e.id, off: at})
+			b.lazy = env.Append(segment.Reserve(b.lazy))
+			s.commit.key.Seal(b.lazy, at, segment.Update, e.id, 0, 0)
+		})
+	})
+	if !ok {
+		return false, fmt.Errorf("reschedule message %s: %w", was.id, ErrGone)
+	}
+	if done && indexed {
+		s.index.touch(was.id)
+	}
+	return done, err
 }
 
 // settled runs f on the entry of id when no change of an order is on its way to the disk. The entry is locked, so

@@ -130,29 +130,50 @@ func (g *segFile) damage(off int64, what string) error {
 
 // envelope reads the message's latest envelope. Due, Attempts and Queue are those of that record.
 func (s *segments) envelope(id message.ID, p place) (*message.Message, error) {
+	var m *message.Message
+	err := s.record(id, p, func(g *segFile, off int64, head []byte) error {
+		var e segment.Envelope
+		if err := e.Decode(head); err != nil {
+			return g.damage(off, err.Error())
+		}
+		var err error
+		if m, err = restore(id, &e); err != nil {
+			return g.damage(off, err.Error())
+		}
+		m.Size = int(p.size)
+		return nil
+	})
+	return m, err
+}
+
+// latest is the message's latest envelope as it stands in the log.
+func (s *segments) latest(e *entry) (*segment.Envelope, error) {
+	env := new(segment.Envelope)
+	err := s.record(e.id, e.place(), func(g *segFile, off int64, head []byte) error {
+		if err := env.Decode(head); err != nil {
+			return g.damage(off, err.Error())
+		}
+		return nil
+	})
+	return env, err
+}
+
+// record calls f with the head of the record that has the message's latest envelope.
+func (s *segments) record(id message.ID, p place, f func(g *segFile, off int64, head []byte) error) error {
 	num, off, kind, want := p.seg, int64(p.off), segment.Accept, segment.FrameSize+int64(p.head)
 	if p.upSeg != 0 {
 		num, off, kind, want = p.upSeg, int64(p.upOff), segment.Update, 1<<10
 	}
 	g, err := s.acquire(num)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer s.release(g)
-	f, b, err := g.frame(s.key, id, kind, off, want)
+	fr, b, err := g.frame(s.key, id, kind, off, want)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var e segment.Envelope
-	if err := e.Decode(b[:f.Head]); err != nil {
-		return nil, g.damage(off, err.Error())
-	}
-	m, err := restore(id, &e)
-	if err != nil {
-		return nil, g.damage(off, err.Error())
-	}
-	m.Size = int(p.size)
-	return m, nil
+	return f(g, off, b[:fr.Head])
 }
 
 // restore makes a message of an envelope.

@@ -195,6 +195,11 @@ func (s *Spool) Live(f func(Entry) bool) {
 	})
 }
 
+// LiveShare is Live for one of so many parts of the messages, so that several goroutines can share the work.
+func (s *Spool) LiveShare(part, parts int, f func(Entry) bool) {
+	s.table.share(part, parts, func(e entry) bool { return f(s.entry(&e)) })
+}
+
 // entry is what others may know of e.
 func (s *Spool) entry(e *entry) Entry {
 	return Entry{

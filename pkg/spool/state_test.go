@@ -371,3 +371,61 @@ func TestOrdersAndDeliveriesRace(t *testing.T) {
 
 // cut is the disk after a power cut that lost everything that was not synced.
 func cut(disk *kumotest.CrashFS) *kumotest.CrashFS { return disk.Crash(0, rand.New(rand.NewPCG(1, 1))) }
+
+// TestRescheduleKeepsTheResponse: the answer is there after a restart, whether there were updates before or not, and is
+// not written again when it is the same.
+func TestRescheduleKeepsTheResponse(t *testing.T) {
+	disk := kumotest.NewCrashFS()
+	s := openOn(t, disk)
+	ids := stock(t, s, newID(), 2)
+	m, err := s.Load(ids[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.LastResponse = "450 first"
+	m.Tried(message.Try{At: time.Unix(5, 0), Response: "450 first"})
+	if err := s.Update(m); err != nil {
+		t.Fatal(err)
+	}
+	apply(t, s, "hold", spool.ChangeHold, ids[0])
+	due := time.Unix(1_800_000_777, 0)
+	long := "451 4.4.5 " + strings.Repeat("ä", 200)
+	for range 3 {
+		for _, id := range ids {
+			if err := s.RescheduleWith(id, due, 4, long); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := s.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	written := s.Stats().Written
+	if err := errors.Join(s.RescheduleWith(ids[0], due, 5, long), s.Flush()); err != nil {
+		t.Fatal(err)
+	}
+	if n := s.Stats().Written - written; n > 100 {
+		t.Errorf("the same response once more took %d bytes", n)
+	}
+	if err := s.RescheduleWith(message.ID{9}, due, 1, "x"); !errors.Is(err, spool.ErrGone) {
+		t.Errorf("a message that is not there: %v", err)
+	}
+	for range 2 {
+		for i, id := range ids {
+			m, err := s.Load(id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(m.LastResponse) != 256 || !strings.HasPrefix(long, m.LastResponse) || !m.Due.Equal(due) || m.Attempts != 5-i || len(m.History) != i || m.Meta.String("tenant") != "tenant" {
+				t.Errorf("%s, %d bytes, history %v", describe(m), len(m.LastResponse), m.History)
+			}
+			if body, err := m.Data(); err != nil || string(body) != fmt.Sprint("body ", i) {
+				t.Errorf("body %q, %v", body, err)
+			}
+		}
+		wantStates(t, s, ids, "h:hold s")
+		_ = s.Close()
+		s = reopen(t, disk)
+	}
+	_ = s.Close()
+}

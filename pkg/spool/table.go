@@ -229,9 +229,12 @@ func (s *tableShard) give(n uint32) {
 
 // each calls f for every entry of the table. f sees copies and runs without a lock; entries that come or go
 // meanwhile may or may not be seen.
-func (t *table) each(f func(entry) bool) {
+func (t *table) each(f func(entry) bool) { t.share(0, 1, f) }
+
+// share is each for a part of the shards.
+func (t *table) share(part, parts int, f func(entry) bool) {
 	var page []entry
-	for i := range t.shard {
+	for i := part; i < shards; i += parts {
 		s := &t.shard[i]
 		for n := 0; ; n++ {
 			s.Lock()
