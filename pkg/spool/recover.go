@@ -1,14 +1,11 @@
 package spool
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
-	"slices"
 	"time"
 
 	"kumo/pkg/message"
@@ -79,93 +76,10 @@ type replayer struct {
 	read    int64
 }
 
-// openOrder is an order of which messages but not yet the completion were read.
-type openOrder struct {
-	count  uint32
-	seg    uint32
-	ids    []message.ID // of accept records
-	listed []message.ID // by an order-done record, nil when there was none
-}
-
 // lastBody is the latest intact body of a segment, which the records behind it may share.
 type lastBody struct {
 	seg, size, crc uint32
 	off            int64
-}
-
-// logFile is a segment before it is read.
-type logFile struct {
-	num    uint32
-	size   int64
-	header segment.Header
-	ok     bool // the header could be read
-}
-
-// listLog finds the segments of a log, in order, and everything that is none.
-func listLog(fsys FS, dir string) (files []logFile, strays []string, err error) {
-	entries, err := fsys.ReadDir(dir)
-	if err != nil {
-		return nil, nil, err
-	}
-	for _, e := range entries {
-		num, ok := segNumber(e.Name)
-		if !ok || !e.Mode.IsRegular() {
-			strays = append(strays, e.Name)
-			continue
-		}
-		files = append(files, logFile{num: num})
-	}
-	slices.SortFunc(files, func(a, b logFile) int { return cmp.Compare(a.num, b.num) })
-	slices.Sort(strays)
-	return files, strays, nil
-}
-
-// readHeaders reads the size and header of each segment.
-func readHeaders(fsys FS, segs *segments, files []logFile) error {
-	for i := range files {
-		l := &files[i]
-		f, err := fsys.Open(segs.path(l.num), false)
-		if err != nil {
-			return fmt.Errorf("open segment %d: %w", l.num, err)
-		}
-		err = l.readHeader(f)
-		_ = f.Close()
-		if err != nil {
-			return fmt.Errorf("segment %s: %w", segs.path(l.num), err)
-		}
-	}
-	return nil
-}
-
-func (l *logFile) readHeader(f File) error {
-	var err error
-	if l.size, err = f.Size(); err != nil {
-		return err
-	}
-	b := make([]byte, segment.HeaderSize)
-	n, err := f.ReadAt(b, 0)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return err
-	}
-	h, err := segment.ParseHeader(b[:n])
-	if v := (*segment.VersionError)(nil); errors.As(err, &v) {
-		return fmt.Errorf("%w: use the version of kumo that wrote it, or a later one", err)
-	}
-	l.header, l.ok = h, err == nil && h.Number == uint64(l.num)
-	return nil
-}
-
-// ends says how much of segment i counts: what its successor says, or for the last one its size.
-func ends(files []logFile, i int) (limit int64, known bool) {
-	for _, next := range files[i+1:] {
-		if next.ok {
-			if next.header.Prev == uint64(files[i].num) {
-				return next.header.PrevEnd, true
-			}
-			break
-		}
-	}
-	return files[i].size, false
 }
 
 // run reads the segments. They must have been opened by readHeaders.
@@ -382,18 +296,6 @@ func (r *replayer) shared(rec segment.Record) error {
 	return err
 }
 
-// member notes a message of an order. An order whose messages are all there is complete even without its
-// order-done record: that one is damaged then.
-func (r *replayer) member(order string, id message.ID, count uint32) {
-	o := r.open[order]
-	if o == nil {
-		o = &openOrder{}
-		r.open[order] = o
-	}
-	o.count, o.seg = count, r.cur
-	o.ids = append(o.ids, id)
-}
-
 func (r *replayer) update(rec segment.Record) error {
 	b := &r.brief
 	if err := b.Decode(rec.Data); err != nil {
@@ -458,79 +360,6 @@ func (r *replayer) gone(id message.ID, e *entry, known bool) {
 	for _, i := range r.damaged[id] {
 		r.found.Damaged[i].Ended = true
 	}
-}
-
-// orderDone completes an order if all of its messages are there. They need not be: of a batch that was never
-// synced a disk can keep the end and lose the begin. Messages of an earlier try that was cut short are not part of it.
-func (r *replayer) orderDone(rec segment.Record) error {
-	order, ids, result, err := segment.DecodeOrderDone(rec.Data)
-	if err != nil {
-		return err
-	}
-	if result == keptOrder {
-		r.complete(order, ids, r.cur)
-		return nil
-	}
-	o := r.open[order]
-	if o == nil {
-		o = &openOrder{}
-		r.open[order] = o
-	}
-	o.count, o.listed = uint32(len(ids)), ids
-	for _, id := range o.listed {
-		if !slices.Contains(o.ids, id) {
-			return nil // settle decides
-		}
-	}
-	for _, id := range o.ids {
-		if !slices.Contains(o.listed, id) {
-			r.end(id)
-			r.found.Undone++
-		}
-	}
-	r.complete(order, o.listed, r.cur)
-	return nil
-}
-
-// complete notes that order is done, which is known from segment seg.
-func (r *replayer) complete(order string, ids []message.ID, seg uint32) {
-	delete(r.open, order)
-	if old := r.done[order]; old != nil {
-		r.segs.hold(old.seg, -1)
-	}
-	r.done[order] = &doneOrder{ids: ids, seg: seg}
-	r.segs.hold(seg, 1)
-}
-
-// undo takes a message that was dropped by an earlier recovery out of its order.
-func (r *replayer) undo(id message.ID) {
-	for _, o := range r.open {
-		if i := slices.Index(o.ids, id); i >= 0 {
-			o.ids = slices.Delete(o.ids, i, i+1)
-			return
-		}
-	}
-}
-
-// settle decides about the orders that were not completed: one whose messages are all there is done, its
-// order-done record is damaged; one that was finished according to orders.db keeps what is there; all others are
-// dropped, to be carried out again. It returns the messages to be dropped.
-func (r *replayer) settle() []message.ID {
-	var drop []message.ID
-	for order, o := range r.open {
-		switch {
-		case o.listed == nil && len(o.ids) >= int(o.count):
-			r.complete(order, o.ids, o.seg)
-		case r.isDone != nil && r.isDone(order):
-		default:
-			drop = append(drop, o.ids...)
-		}
-	}
-	for _, id := range drop {
-		r.end(id)
-	}
-	r.found.Undone += len(drop)
-	return drop
 }
 
 // isMissing reports an error that says that a file is not there.
