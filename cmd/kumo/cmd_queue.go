@@ -14,7 +14,10 @@ import (
 )
 
 // spoolFlags say which spool a verb works on.
-type spoolFlags struct{ spool, policy string }
+type spoolFlags struct {
+	spool, policy string
+	console       *cli.Console // for progress; may be nil
+}
 
 func (f *spoolFlags) add(cmd *cobra.Command) {
 	cmd.PersistentFlags().StringVar(&f.spool, "spool", "", "spool directory `DIR`; else $KUMO_SPOOL, else the policy says")
@@ -24,15 +27,31 @@ func (f *spoolFlags) add(cmd *cobra.Command) {
 }
 
 func (f *spoolFlags) open(ctx context.Context, verb string) (*spool.Reader, error) {
-	r, err := node.OpenReader(ctx, f.spool, node.Options{Policy: f.policy, Version: version})
+	r, err := node.OpenReader(ctx, f.spool, node.Options{Policy: f.policy, Version: version, Reading: f.reading(verb)})
 	if err != nil {
 		return nil, spoolError(verb, err)
 	}
 	return r, nil
 }
 
+// reading shows how much of the log has been read, where the index is not enough and that takes a while.
+func (f *spoolFlags) reading(verb string) func(done, total int64) {
+	if f.console == nil {
+		return nil
+	}
+	began, tell := time.Now(), progressBytes(f.console, verb+": read the log")
+	return func(done, total int64) {
+		if time.Since(began) > readingTick {
+			tell(done, total)
+		}
+	}
+}
+
+// readingTick is how long a command reads the log before it says so.
+const readingTick = 300 * time.Millisecond
+
 func newQueue(c *cli.Console) *cobra.Command {
-	f := &spoolFlags{}
+	f := &spoolFlags{console: c}
 	cmd := &cobra.Command{
 		Use:   "queue",
 		Short: "See what waits in the spool, and give orders about it",

@@ -16,7 +16,7 @@ import (
 )
 
 func newSpool(c *cli.Console) *cobra.Command {
-	f := &spoolFlags{}
+	f := &spoolFlags{console: c}
 	cmd := &cobra.Command{
 		Use:   "spool",
 		Short: "Look after the spool: is it whole, how big is it",

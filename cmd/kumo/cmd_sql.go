@@ -17,7 +17,7 @@ import (
 const maxQuery = 1 << 20
 
 func newSQL(c *cli.Console) *cobra.Command {
-	f := &spoolFlags{}
+	f := &spoolFlags{console: c}
 	cmd := &cobra.Command{
 		Use:   "sql [QUERY]",
 		Short: "Ask the spool with SQL",

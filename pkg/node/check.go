@@ -60,5 +60,5 @@ func OpenReader(ctx context.Context, dir string, o Options) (*spool.Reader, erro
 	if err != nil {
 		return nil, err
 	}
-	return spool.OpenReader(ctx, dir)
+	return spool.OpenReader(ctx, dir, spool.ReaderOptions{Progress: o.Reading})
 }

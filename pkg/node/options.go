@@ -20,6 +20,10 @@ type Options struct {
 	Log     *slog.Logger
 	Print   io.Writer // where Lua's print goes; default stderr
 
+	// Reading, if not nil, is told by OpenReader how many bytes of how many of the log have been read, where the index is
+	// not enough.
+	Reading func(done, total int64)
+
 	memory *memory // of serve
 }
 

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -149,6 +150,159 @@ func BenchmarkList(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.N)*n/b.Elapsed().Seconds(), "rows/s")
 	_ = s.Close()
+}
+
+// crowd is a spool of n messages in so many queues, all in the index.
+func crowd(b *testing.B, dir string, n, queues int) *spool.Spool {
+	b.Helper()
+	s := openIndexed(b, dir)
+	next := newID()
+	for i := 0; i < n; i += 100 {
+		ms := make([]*message.Message, 100)
+		for k := range ms {
+			ms[k] = newMessage(next(), "x")
+			ms[k].Queue = fmt.Sprintf("t%d@d%d.test", (i+k)%queues%10, (i+k)%queues)
+		}
+		if err := s.Accept(context.Background(), "", ms...); err != nil {
+			b.Fatal(err)
+		}
+		for _, m := range ms {
+			s.Give(m.ID)
+		}
+	}
+	written(b, dir, n)
+	return s
+}
+
+// flow has 5,000 messages per second accepted and ended until stop is called.
+func flow(b *testing.B, s *spool.Spool) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	next := newID()
+	wg.Go(func() {
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			ms := make([]*message.Message, 50)
+			for i := range ms {
+				ms[i] = newMessage(next(), strings.Repeat("x", 1024))
+			}
+			if err := s.Accept(context.Background(), "", ms...); err != nil {
+				b.Error(err)
+				return
+			}
+			for _, m := range ms {
+				_ = s.End(m.ID, spool.EndDelivered)
+			}
+		}
+	})
+	return func() {
+		cancel()
+		wg.Wait()
+	}
+}
+
+// BenchmarkListQueue lists one queue of 10,000 messages of 50,000 while 5,000 per second go through the spool. The
+// promise is 200 ms.
+func BenchmarkListQueue(b *testing.B) {
+	dir := b.TempDir()
+	s := crowd(b, dir, 50_000, 5)
+	stop := flow(b, s)
+	ctx := context.Background()
+	for b.Loop() {
+		r, err := spool.OpenReader(ctx, dir)
+		if err != nil {
+			b.Fatal(err)
+		}
+		rows := 0
+		err = r.List(ctx, spool.Filter{Queue: "t3@d3.test"}, func(spool.Row) error {
+			rows++
+			return nil
+		})
+		if rows != 10_000 || err != nil {
+			b.Fatalf("%d rows, %v", rows, err)
+		}
+		_ = r.Close()
+	}
+	stop()
+	_ = s.Close()
+}
+
+// BenchmarkSummary sums up 100,000 messages in 1,000 queues. The promise is 500 ms for a million.
+func BenchmarkSummary(b *testing.B) {
+	dir := b.TempDir()
+	s := crowd(b, dir, 100_000, 1000)
+	ctx := context.Background()
+	for _, c := range []struct {
+		name string
+		want spool.Filter
+	}{
+		{"all", spool.Filter{}},
+		{"tenant", spool.Filter{Match: spool.Match{Tenant: "t3"}}},
+		{"where", spool.Filter{Match: spool.Match{Where: "attempts >= 0"}}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			for b.Loop() {
+				r, err := spool.OpenReader(ctx, dir)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if q, err := r.Summary(ctx, c.want); err != nil || len(q) < 100 {
+					b.Fatalf("%d queues, %v", len(q), err)
+				}
+				_ = r.Close()
+			}
+		})
+	}
+	_ = s.Close()
+}
+
+// BenchmarkMatch finds messages for an order among 100,000: by the table, by rows of the index, and by envelopes that
+// the index does not have.
+func BenchmarkMatch(b *testing.B) {
+	dir := b.TempDir()
+	s := crowd(b, dir, 100_000, 1000)
+	match := func(b *testing.B, m spool.Match, want int) {
+		for b.Loop() {
+			n := 0
+			err := s.Match(context.Background(), m, nil, func(ids []message.ID) error {
+				n += len(ids)
+				return nil
+			})
+			if n != want || err != nil {
+				b.Fatalf("%d messages, %v", n, err)
+			}
+		}
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/100_000, "ns/message")
+	}
+	b.Run("tenant", func(b *testing.B) { match(b, spool.Match{Tenant: "t3"}, 10_000) })
+	b.Run("where", func(b *testing.B) { match(b, spool.Match{Where: "size > 0 AND tenant = 't3'"}, 10_000) })
+	_ = s.Close()
+	s, err := spool.Open(context.Background(), spool.Config{Dir: dir, Log: quiet, NoIndex: true})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run("noindex", func(b *testing.B) { match(b, spool.Match{Where: "size > 0 AND tenant = 't3'"}, 10_000) })
+	_ = s.Close()
+}
+
+// BenchmarkIndexRebuild builds the index of 20,000 messages.
+func BenchmarkIndexRebuild(b *testing.B) {
+	dir := b.TempDir()
+	const n = 20_000
+	_ = crowd(b, dir, n, 100).Close()
+	for b.Loop() {
+		remove(b, dir, "index.db", "index.db-wal", "index.db-shm")
+		s := openIndexed(b, dir)
+		written(b, dir, n)
+		_ = s.Close()
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/message")
 }
 
 // BenchmarkSpace measures what node does every second.

@@ -131,7 +131,11 @@ func (r *Reader) List(ctx context.Context, want Filter, f func(Row) error) error
 		return err
 	}
 	if r.db != nil {
-		if err := r.listIndex(ctx, &want, x, f); err != nil {
+		err := r.listIndex(ctx, &want, x, f)
+		if err != nil && x.m.Where != "" {
+			err = explainWhere(x.m.Where, err)
+		}
+		if err != nil {
 			return err
 		}
 	}

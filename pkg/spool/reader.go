@@ -42,17 +42,29 @@ type Reader struct {
 	blind bool    // the index is not asked
 	again *Reader // blind, see anew
 
+	progress func(done, total int64) // may be nil
+
 	shadowed bool    // temporary views are there
 	blank    *sql.DB // in place of an index that cannot be used
 }
 
+// ReaderOptions are what OpenReader need not be told.
+type ReaderOptions struct {
+	// Progress, if not nil, is told how many bytes of how many of the log have been read, where it must be read: without
+	// an owner its end, without an index that can be used all of it.
+	Progress func(done, total int64)
+}
+
 // OpenReader opens the spool in dir for reading. Errors: ErrNoSpool, a newer format, those of the disk.
-func OpenReader(ctx context.Context, dir string) (*Reader, error) {
+func OpenReader(ctx context.Context, dir string, options ...ReaderOptions) (*Reader, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
 	}
 	r := newReader(dir)
+	for _, o := range options {
+		r.progress = o.Progress
+	}
 	if err := r.open(ctx); err != nil {
 		_ = r.Close()
 		return nil, fmt.Errorf("read spool %s: %w", dir, err)
@@ -194,6 +206,7 @@ func (r *Reader) replay(ctx context.Context, seg uint32, off int64) error {
 	rp := &replayer{
 		fsys: OS{}, dir: r.segs.dir, key: r.segs.key, log: slog.New(slog.DiscardHandler), table: &r.extra, names: &r.names,
 		segs: r.segs, marks: &r.marks, found: &r.found, done: make(map[string]*doneOrder), fromSeg: seg, fromOff: off,
+		progress: r.progress,
 	}
 	rp.over = func(order string) { r.standing[order] = nil }
 	if seg > 0 {
@@ -415,7 +428,7 @@ func (r *Reader) Message(ctx context.Context, id message.ID) (*message.Message, 
 func (r *Reader) anew(ctx context.Context) (*Reader, error) {
 	if r.again == nil {
 		again := newReader(r.dir)
-		again.blind = true
+		again.blind, again.progress = true, r.progress
 		if err := again.open(ctx); err != nil {
 			return nil, errors.Join(err, again.Close())
 		}

@@ -3,6 +3,7 @@ package spool
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"fmt"
 	"slices"
 	"time"
@@ -106,34 +107,33 @@ func (r *Reader) readSums(ctx context.Context, x *matcher, add func(QueueRow)) e
 		return err
 	}
 	defer rows.Close()
-	return scanSums(rows, x, add)
-}
-
-func scanSums(rows interface {
-	Next() bool
-	Scan(...any) error
-	Err() error
-}, x *matcher, add func(QueueRow),
-) error {
 	for rows.Next() {
-		var q QueueRow
-		var oldest, due int64
-		if err := rows.Scan(&q.Queue, &q.Messages, &q.Held, &q.Bytes, &q.Attempts, &oldest, &due); err != nil {
+		if err := addSum(rows, x, add); err != nil {
 			return err
-		}
-		q.Oldest = fromNanos(oldest)
-		switch due {
-		case -1:
-		case 0:
-			q.NextDue = q.Oldest
-		default:
-			q.NextDue = fromNanos(due)
-		}
-		if x.queue(q.Queue) {
-			add(q)
 		}
 	}
 	return rows.Err()
+}
+
+// addSum adds the row of a queue that fits.
+func addSum(rows *sql.Rows, x *matcher, add func(QueueRow)) error {
+	var q QueueRow
+	var oldest, due int64
+	if err := rows.Scan(&q.Queue, &q.Messages, &q.Held, &q.Bytes, &q.Attempts, &oldest, &due); err != nil {
+		return err
+	}
+	q.Oldest = fromNanos(oldest)
+	switch due {
+	case -1:
+	case 0:
+		q.NextDue = q.Oldest
+	default:
+		q.NextDue = fromNanos(due)
+	}
+	if x.queue(q.Queue) {
+		add(q)
+	}
+	return nil
 }
 
 // sumRows sums up rows of the index.
@@ -154,7 +154,12 @@ func (r *Reader) sumRows(ctx context.Context, want *Filter, x *matcher, add func
 		return explainWhere(x.m.Where, err)
 	}
 	defer rows.Close()
-	return scanSums(rows, x, add)
+	for rows.Next() {
+		if err := addSum(rows, x, add); err != nil {
+			return err
+		}
+	}
+	return explainWhere(x.m.Where, rows.Err())
 }
 
 func (r *Reader) sumExtra(ctx context.Context, want *Filter, x *matcher, add func(QueueRow)) error {

@@ -203,7 +203,8 @@ func (p *pages) check(ctx context.Context, where string) error {
 	if err != nil {
 		return explainWhere(where, err)
 	}
-	return stmt.Close()
+	defer stmt.Close()
+	return nil
 }
 
 // fitting returns the numbers of those rows for which the condition holds.
