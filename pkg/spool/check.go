@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"kumo/pkg/mail"
 	"kumo/pkg/message"
 	"kumo/pkg/spool/internal/segment"
 )
@@ -53,12 +52,12 @@ const (
 
 // Envelope is what is still known of a message that is lost or damaged.
 type Envelope struct {
-	Queue      string         `json:"queue,omitempty"`
-	Sender     mail.Address   `json:"sender"`
-	Recipients []mail.Address `json:"recipients,omitempty"`
-	Created    time.Time      `json:"created,omitzero"`
-	Attempts   int            `json:"attempts,omitempty"`
-	Size       int            `json:"size,omitempty"`
+	Queue      string    `json:"queue,omitempty"`
+	Sender     string    `json:"sender"`               // wire form, "" for the null sender
+	Recipients []string  `json:"recipients,omitempty"` // wire form
+	Created    time.Time `json:"created,omitzero"`
+	Attempts   int       `json:"attempts,omitempty"`
+	Size       int       `json:"size,omitempty"`
 }
 
 // Report is what Check found. The spool is sound when Problems is 0.

@@ -13,7 +13,6 @@ import (
 	"strconv"
 	"time"
 
-	"kumo/pkg/mail"
 	"kumo/pkg/message"
 )
 
@@ -287,11 +286,7 @@ func (x *indexCheck) envelope(ctx context.Context, r *indexRow) (*Envelope, bool
 	if err != nil {
 		return nil, false, err
 	}
-	e := &Envelope{Queue: r.queue, Sender: mail.Restore(sender), Created: fromNanos(created), Size: int(size), Attempts: int(attempts)}
-	var list []string
-	_ = json.Unmarshal([]byte(rcpts), &list) // a damaged list is no reason to say nothing
-	for _, s := range list {
-		e.Recipients = append(e.Recipients, mail.Restore(s))
-	}
+	e := &Envelope{Queue: r.queue, Sender: sender, Created: fromNanos(created), Size: int(size), Attempts: int(attempts)}
+	_ = json.Unmarshal([]byte(rcpts), &e.Recipients) // a damaged list is no reason to say nothing
 	return e, true, nil
 }

@@ -113,7 +113,11 @@ func (c *checker) salvage(d DamagedPart) *Envelope {
 }
 
 func envelopeOf(m *message.Message) *Envelope {
-	return &Envelope{Queue: m.Queue, Sender: m.Sender, Recipients: m.Recipients, Created: m.Created, Attempts: m.Attempts, Size: m.Size}
+	e := &Envelope{Queue: m.Queue, Sender: m.Sender.String(), Created: m.Created, Attempts: m.Attempts, Size: m.Size}
+	for _, r := range m.Recipients {
+		e.Recipients = append(e.Recipients, r.String())
+	}
+	return e
 }
 
 // checkMessages reads the envelope of every live message, and every body that stands with another's record. What
