@@ -6,8 +6,10 @@
 //     fills meanwhile. Then everybody who waits is answered at once.
 //  3. Update, Reschedule and End add lazy records, which ride with the next batch or follow within 10 ms.
 //  4. A table in memory knows where each live message stands, in 64 bytes without a pointer.
-//  5. Segments that nothing alive needs are deleted, oldest first.
-//  6. Open replays the segments and knows again what was alive.
+//  5. Segments that nothing alive needs are deleted, oldest first. When too little of the log is alive, what is left in
+//     the oldest segment is copied to the end.
+//  6. Orders change the state of many messages by one record: Apply holds, bounces into the trash, brings back, ends.
+//  7. Open replays the segments and knows again what was alive.
 //
 // FORMAT.md draws the files, DESIGN.md says why, and what a crash at each step does.
 //
@@ -18,6 +20,8 @@
 //   - one-owner: one process writes a spool; everybody may read.
 //   - no-second-sync: a segment whose write or sync failed is never written or synced again; a new one is begun.
 //   - prefix: a segment is deleted only when it and all older ones hold nothing alive.
+//   - void-or-true: a copy of a record that reaches the log is true when it is written; what overtakes it stands behind it.
+//   - one-hand: a message that is Taken is in one place; orders leave it alone.
 //   - presence: what is in the log is alive whatever the clock says.
 //
 // Not done here: deciding when a message is due or what became of it (queue), the verbs that show it.
