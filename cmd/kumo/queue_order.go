@@ -46,6 +46,9 @@ func (r *massRun) do(args []string) error {
 	if r.named != nil && len(r.named.ids) == 0 {
 		return r.nothingNamed()
 	}
+	if err := r.findOrder(); err != nil {
+		return err
+	}
 	if r.f.dryRun {
 		return r.preview()
 	}
@@ -146,6 +149,23 @@ func (r *massRun) readSet() error {
 		}
 		r.command.Set[name] = value
 	}
+	return nil
+}
+
+// findOrder completes the order that --order names by its first digits.
+func (r *massRun) findOrder() error {
+	if r.command.Order == "" {
+		return nil
+	}
+	rows, err := orderRows(r.ctx, r.f.spools, r.verb)
+	if err != nil {
+		return err
+	}
+	o, err := findOrder(rows, r.verb, r.command.Order)
+	if err != nil {
+		return err
+	}
+	r.command.Order = o.Order
 	return nil
 }
 
