@@ -155,14 +155,18 @@ type topSource struct {
 // figuresAge is how old the figures of a busy owner may be.
 const figuresAge = 2 * time.Second
 
-// patience is how often a spool is read anew whose owner is not ready to be followed yet: that can mean the whole log.
-const patience = 5 * time.Second
+// How often a spool is read anew whose owner is not ready to be followed yet, which can mean the whole log; and one whose
+// owner is, in case it had to make its index again.
+const (
+	patience = 5 * time.Second
+	trust    = time.Minute
+)
 
 // open makes a reader, a new one if the spool has changed hands.
 func (s *topSource) open(ctx context.Context) error {
 	owner, run := spool.Owner(s.dir)
 	if s.reader != nil && owner == s.owner && run == s.run &&
-		(owner == 0 || s.reader.Live() || time.Since(s.opened) < patience) {
+		(owner == 0 || time.Since(s.opened) < patience || s.reader.Live() && time.Since(s.opened) < trust) {
 		return nil
 	}
 	s.close()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -66,6 +67,7 @@ type world struct {
 	closing  time.Duration
 	deaf     bool // deliveries do not hear that they are cancelled
 	yields   bool // sessions can be told to yield
+	tells    bool // what goes to the log is noted
 	low      bool // memory is low
 	sick     error
 	messages int
@@ -82,7 +84,7 @@ func newWorld(t *testing.T) *world {
 	w := &world{start: time.Now(), open: "ok", deliver: "delivered", names: map[message.ID]string{}, spent: map[string]string{}, path: testPath(nil), ended: make(chan error, 1)}
 	w.plan = testPlan(w.path)
 	w.queues = New(Options{
-		Settler: w, Carriers: w, Clock: runtimeClock{}, Random: func() float64 { return 0.5 }, Pressure: w,
+		Settler: w, Carriers: w, Clock: runtimeClock{}, Random: func() float64 { return 0.5 }, Pressure: w, Log: slog.New(&noteLog{w: w}),
 		Room: func(key string, n int) { w.note("room for %d in %s", n, key) },
 	})
 	var ctx context.Context
@@ -158,6 +160,26 @@ func (w *world) Open(ctx context.Context, _ *egress.Plan) (egress.Session, error
 		return &yieldingPeer{peer: s, asked: make(chan struct{})}, nil
 	}
 	return s, nil
+}
+
+// noteLog notes what operators are told, in scripts that want to know.
+type noteLog struct {
+	slog.Handler
+	w *world
+}
+
+func (h *noteLog) Enabled(_ context.Context, l slog.Level) bool {
+	return l == slog.LevelInfo && h.w.tells
+}
+
+func (h *noteLog) Handle(_ context.Context, r slog.Record) error {
+	text := "log: " + r.Message
+	r.Attrs(func(a slog.Attr) bool {
+		text += " " + a.String()
+		return true
+	})
+	h.w.note("%s", text)
+	return nil
 }
 
 // Low, Keep and Sick are Pressure.
@@ -335,6 +357,8 @@ func (w *world) run(command string) string {
 		w.mu.Unlock()
 	case "yields":
 		w.yields = true
+	case "tells":
+		w.tells = true
 	case "sick", "well", "low":
 		w.mu.Lock()
 		w.low = w.low || word[0] == "low"
