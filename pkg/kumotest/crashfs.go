@@ -2,11 +2,11 @@ package kumotest
 
 import "kumo/pkg/torture/crashfs"
 
-// The crashable disk of package crashfs under the names that tests know it by.
-type (
-	CrashFS = crashfs.FS
-	Fault   = crashfs.Fault
-)
+// CrashFS is the crashable disk under the name that tests know it by.
+type CrashFS = crashfs.FS
+
+// Fault is what one of its calls meets.
+type Fault = crashfs.Fault
 
 // ErrPowerCut is what every call gets after the power was cut.
 var ErrPowerCut = crashfs.ErrPowerCut

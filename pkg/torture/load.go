@@ -25,7 +25,6 @@ type load struct {
 	count int             // transactions acknowledged
 	want  int             // close reached then
 	reach chan struct{}
-	wrong []string
 }
 
 func newLoad() *load { return &load{acked: make(map[string]bool)} }

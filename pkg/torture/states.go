@@ -317,9 +317,7 @@ func (p *point) addNotes() {
 	if !p.off() {
 		p.fault("keep notes", err)
 	}
-	for _, t := range texts { // some of them may have been kept, and are there now or after a crash
-		p.m.notes.some = append(p.m.notes.some, t)
-	}
+	p.m.notes.some = append(p.m.notes.some, texts...) // some of them may have been kept, and are there now or after a crash
 }
 
 // dropNotes reads the notes as the next daemon does, and forgets them.

@@ -73,14 +73,6 @@ func (p *point) strangers(found map[message.ID]spool.Entry) {
 	}
 }
 
-// orderOf is the order that a message obeys; a scheduled one obeys none.
-func (l *letter) orderOf(e spool.Entry) string {
-	if e.State == spool.Scheduled || e.State == spool.Taken {
-		return ""
-	}
-	return e.Order
-}
-
 // judge compares what was found of a letter with what the model allows, and takes it over.
 func (p *point) judge(l *letter, at spool.Entry, there bool) {
 	allowed := l.allowed()
