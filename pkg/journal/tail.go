@@ -53,8 +53,9 @@ func Tail(ctx context.Context, o TailOptions) iter.Seq2[Entry, error] {
 
 // place is how far one segment has been read.
 type place struct {
-	offset int64
-	done   bool
+	offset  int64
+	done    bool
+	foreign bool // it has lines that are no records: templates, or damage
 }
 
 type tailer struct {
@@ -174,7 +175,7 @@ func (t *tailer) read(ctx context.Context, name string, p *place, yield func(Ent
 		}
 		start := p.offset
 		p.offset = end
-		if !t.readFrame(ctx, f, name, start, end, yield) {
+		if !t.readFrame(ctx, f, p, name, start, end, yield) {
 			return false
 		}
 	}
@@ -201,7 +202,7 @@ func (t *tailer) open(name string) (f *os.File, finished bool, size int64, err e
 	return f, info.Mode()&0o222 == 0, info.Size(), nil
 }
 
-func (t *tailer) readFrame(ctx context.Context, f *os.File, name string, start, end int64,
+func (t *tailer) readFrame(ctx context.Context, f *os.File, p *place, name string, start, end int64,
 	yield func(Entry, error) bool,
 ) bool {
 	for line, err := range t.frames.lines(f, start, end) {
@@ -214,7 +215,10 @@ func (t *tailer) readFrame(ctx context.Context, f *os.File, name string, start, 
 		}
 		e, err := parseEntry(line)
 		if err != nil {
-			t.o.Warn(fmt.Errorf("segment %s at offset %d: not a record: %w", name, start, err))
+			if !p.foreign { // a segment of a template has no other lines
+				t.o.Warn(fmt.Errorf("segment %s at offset %d: not a record, passed over with all others in it: %w", name, start, err))
+			}
+			p.foreign = true
 			continue
 		}
 		if t.o.Match != nil && !t.o.Match(&e) {

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"hash/maphash"
 	"time"
 	"unicode/utf8"
@@ -121,6 +122,9 @@ func (a *auditor) count(ctx context.Context) error {
 	})
 	if err != nil {
 		return err
+	}
+	if ended := len(a.res.Ended); a.res.Received == 0 && ended > 0 {
+		return errors.New("the logs hold no Reception: without these nothing can be proved (per_record.Reception is not enabled, or has a template)")
 	}
 	return a.census.Each(ctx, func(r *spool.Resident) error {
 		n := int64(len(r.Recipients))
