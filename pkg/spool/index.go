@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -58,6 +57,7 @@ type index struct {
 	told        Figures // what the database has
 	figureAgain time.Time
 	wait        time.Time // no new try before
+	files       [3]uint64 // inodes of the database, its WAL and its shared memory
 	probe       probe
 }
 
@@ -189,13 +189,24 @@ func (x *index) step(ctx context.Context) error {
 		}
 		x.faults = 0
 	}
-	if _, err := os.Lstat(x.path); err != nil {
-		return err // deleted under us
+	if now := inodes(x.path); now != x.files {
+		return fmt.Errorf("%w: somebody removed or replaced its files while they were in use", errTorn)
 	}
 	if err := x.probe.verdict(); err != nil {
 		return err
 	}
 	return x.turn(ctx)
+}
+
+// inodes tell the files of a database apart from others of the same names: whoever deletes a WAL that is in use has two
+// of them, one that we write to and one that others read. 0 is none.
+func inodes(path string) (n [3]uint64) {
+	for i, suffix := range []string{"", "-wal", "-shm"} {
+		if st, err := (OS{}).Stat(path + suffix); err == nil {
+			n[i] = st.Inode
+		}
+	}
+	return n
 }
 
 // turn writes what changed since the last tick, and what came in the tick before it and is still there.
@@ -289,6 +300,7 @@ func (x *index) open(ctx context.Context) error {
 	if fits {
 		x.probe.begin(ctx, x)
 	}
+	x.files = inodes(x.path)
 	x.writing.Lock()
 	x.ready = true
 	x.writing.Unlock()

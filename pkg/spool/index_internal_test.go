@@ -129,3 +129,42 @@ func TestListsAreGivenUp(t *testing.T) {
 		t.Error("the tick does not hear of it")
 	}
 }
+
+// TestFinishedOrdersAreForgotten: those of inject after a day, those that act on messages after 30.
+func TestFinishedOrdersAreForgotten(t *testing.T) {
+	ctx := context.Background()
+	o, err := OpenOrders(ctx, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close()
+	inject, _ := NewInject("me", Inject{}, []byte("x"))
+	hold, _ := NewCommand(OrderHold, "me", Command{Reason: "r"}, nil)
+	if _, err := o.Append(ctx, inject, hold, inject, hold); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	for _, isInject := range []bool{true, false} {
+		waiting, err := o.waiting(ctx, isInject, 0, 10)
+		if err != nil || len(waiting) != 2 {
+			t.Fatalf("%d orders wait, %v", len(waiting), err)
+		}
+		if err := o.finish(ctx, now, waiting[:1], make([]Result, 1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		after time.Duration
+		left  int
+	}{
+		{23 * time.Hour, 4}, {25 * time.Hour, 3}, {29 * 24 * time.Hour, 3}, {31 * 24 * time.Hour, 2},
+	} {
+		if err := o.prune(ctx, now.Add(c.after)); err != nil {
+			t.Fatal(err)
+		}
+		all, err := o.List(ctx, OrderFilter{Kinds: []string{OrderInject, OrderHold}})
+		if err != nil || len(all) != c.left {
+			t.Errorf("after %s: %d orders, want %d (%v)", c.after, len(all), c.left, err)
+		}
+	}
+}

@@ -471,6 +471,30 @@ func TestAForeignLockHoldsNobodyUp(t *testing.T) {
 	_ = s.Close()
 }
 
+// TestFilesRemovedWhileInUse: whichever file of the index somebody deletes under the owner, it is built anew (F39).
+func TestFilesRemovedWhileInUse(t *testing.T) {
+	dir := t.TempDir()
+	s := openIndexed(t, dir)
+	next := newID()
+	n := 0
+	for _, names := range [][]string{{"index.db"}, {"index.db-wal"}, {"index.db-shm"}, {"index.db", "index.db-wal", "index.db-shm"}} {
+		for range 10 {
+			if err := s.Accept(context.Background(), "", newMessage(next(), "x")); err != nil {
+				t.Fatal(err)
+			}
+			n++
+		}
+		written(t, dir, n)
+		remove(t, dir, names...)
+		eventually(t, fmt.Sprint("rebuilt without ", names), func() bool {
+			files, _ := filepath.Glob(filepath.Join(dir, "index.db*"))
+			return len(files) == 3 && ask(t, dir, "SELECT (SELECT count(*) FROM messages), (SELECT count(*) FROM meta WHERE name = 'ready' AND value <> '0')") == fmt.Sprintf("%d|1", n) &&
+				len(list(t, dir, spool.Filter{})) == n
+		})
+	}
+	_ = s.Close()
+}
+
 // TestMailThatDoesNotStayLeavesNoRow: what ends at its first attempt never gets into the index.
 func TestMailThatDoesNotStayLeavesNoRow(t *testing.T) {
 	dir := t.TempDir()

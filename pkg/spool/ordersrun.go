@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -92,10 +93,15 @@ type orderRun struct {
 	version int64
 	retryAt time.Time
 	pruned  time.Time
+	looked  time.Time // when files was compared
+	files   [3]uint64 // inodes of orders.db
 }
 
 // poll carries out what waits if the table changed since the last time.
 func (r *orderRun) poll(ctx context.Context) error {
+	if err := r.same(); err != nil {
+		return err
+	}
 	var v int64
 	if err := r.conn.QueryRowContext(ctx, "PRAGMA data_version").Scan(&v); err != nil {
 		return err
@@ -114,6 +120,25 @@ func (r *orderRun) poll(ctx context.Context) error {
 	if r.inject && now.Sub(r.pruned) > time.Hour {
 		r.pruned = now
 		return r.s.orders.prune(ctx, r.s.cfg.Now())
+	}
+	return nil
+}
+
+// same looks once a minute whether orders.db is still the file that others open. Its loss is not healed: orders that
+// others leave in another file are not found.
+func (r *orderRun) same() error {
+	now := time.Now()
+	if now.Sub(r.looked) < time.Minute {
+		return nil
+	}
+	r.looked = now
+	path := filepath.Join(r.s.cfg.Dir, ordersName)
+	is := inodes(path)
+	if r.files == [3]uint64{} {
+		r.files = is
+	}
+	if is != r.files {
+		return fmt.Errorf("somebody removed or replaced %s or its -wal or -shm while it was in use: orders are not seen until this process starts anew", path)
 	}
 	return nil
 }
