@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -82,32 +84,111 @@ func acceptEnd(b *testing.B, size, writers int) {
 	_ = s.Close()
 }
 
-// BenchmarkRecovery opens a spool of 100,000 queued messages of 1 KB.
-func BenchmarkRecovery(b *testing.B) {
-	dir := b.TempDir()
-	s := open(b, dir)
+// queued is a spool of n scheduled messages of 1 KB, and their ids.
+func queued(b *testing.B, s *spool.Spool, n int) []message.ID {
 	next := newID()
 	body := strings.Repeat("x", 1024)
-	for range 1000 {
+	ids := make([]message.ID, 0, n)
+	for range n / 100 {
 		ms := make([]*message.Message, 100)
 		for i := range ms {
 			ms[i] = newMessage(next(), body)
+			ms[i].SetData([]byte(body))
+			ids = append(ids, ms[i].ID)
 		}
 		if err := s.Accept(context.Background(), "", ms...); err != nil {
 			b.Fatal(err)
 		}
 	}
+	for _, id := range ids {
+		s.Give(id)
+	}
+	return ids
+}
+
+func heap() float64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return float64(m.HeapAlloc)
+}
+
+// BenchmarkRecovery opens a spool of 100,000 queued messages of 1 KB.
+func BenchmarkRecovery(b *testing.B) {
+	dir := b.TempDir()
+	const n = 100_000
+	s := open(b, dir)
+	queued(b, s, n)
 	_ = s.Close()
+	memory := 0.0
+	start := cpu()
+	spent := time.Duration(0)
 	for b.Loop() {
 		s := open(b, dir)
-		if s.Len() != 100_000 {
+		if s.Len() != n {
 			b.Fatalf("%d messages", s.Len())
 		}
 		b.StopTimer()
+		spent += cpu() - start
+		memory = heap()
 		_ = s.Close()
+		s = nil
+		memory -= heap()
+		start = cpu()
 		b.StartTimer()
 	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/100_000, "ns/message")
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/message")
+	b.ReportMetric(float64(spent.Nanoseconds())/float64(b.N)/n, "cpu-ns/message")
+	b.ReportMetric(memory/n, "B/message")
+}
+
+// BenchmarkApply bounces 100,000 messages into the trash and brings them back, 10,000 at a time.
+func BenchmarkApply(b *testing.B) {
+	s := open(b, b.TempDir())
+	ids := queued(b, s, 100_000)
+	start := cpu()
+	for b.Loop() {
+		for _, c := range []spool.Change{spool.ChangeTrash, spool.ChangeRestore} {
+			for part := range slices.Chunk(ids, 10_000) {
+				if a, err := s.Apply(context.Background(), "order", c, time.Time{}, part); err != nil || len(a.Done) != len(part) {
+					b.Fatalf("%d done: %v", len(a.Done), err)
+				}
+			}
+		}
+	}
+	b.ReportMetric(float64((cpu()-start).Nanoseconds())/float64(b.N)/float64(2*len(ids)), "cpu-ns/change")
+	_ = s.Close()
+}
+
+// BenchmarkTake takes messages and gives them back.
+func BenchmarkTake(b *testing.B) {
+	s := open(b, b.TempDir())
+	ids := queued(b, s, 10_000)
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		id := ids[i%len(ids)]
+		if _, err := s.Take(id, time.Time{}); err != nil {
+			b.Fatal(err)
+		}
+		s.Give(id)
+		i++
+	}
+	_ = s.Close()
+}
+
+// BenchmarkCopy copies 20,000 messages of 1 KB to the end of the log. A page is 1 MiB, and the pace is 32 MB/s.
+func BenchmarkCopy(b *testing.B) {
+	s := open(b, b.TempDir())
+	ids := queued(b, s, 20_000)
+	start := cpu()
+	for b.Loop() {
+		if err := s.CopyAll(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64((cpu()-start).Nanoseconds())/float64(b.N)/float64(len(ids)), "cpu-ns/message")
+	_ = s.Close()
 }
 
 // BenchmarkList lists 20,000 messages beside their owner.
