@@ -161,6 +161,15 @@ func (j *Journal) Flush() error {
 	return errs
 }
 
+// Sync writes everything that was recorded before the call, and returns when it is on stable storage.
+func (j *Journal) Sync() error {
+	errs := j.Flush()
+	for _, l := range j.loggers {
+		errs = errors.Join(errs, l.sync())
+	}
+	return errs
+}
+
 // Close writes what is left, finishes the segments and ends Run. It can be used without Run: a verb that records a
 // few facts needs no writer beside it. Records that come after it go nowhere.
 func (j *Journal) Close() error {

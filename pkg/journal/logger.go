@@ -274,6 +274,19 @@ func (l *logger) upkeep() {
 	}
 }
 
+// sync makes durable what was written.
+func (l *logger) sync() error {
+	l.wmu.Lock()
+	defer l.wmu.Unlock()
+	var errs error
+	for _, s := range l.streams {
+		if s.seg != nil {
+			errs = errors.Join(errs, s.syncSegment())
+		}
+	}
+	return errs
+}
+
 // finish writes what is left, for a while even against a failing disk, and finishes the segments. Records that come
 // later go nowhere. Whoever calls it second waits for the first and gets the same answer.
 func (l *logger) finish() error {

@@ -68,9 +68,9 @@ type watcher struct {
 	said  strings.Builder
 }
 
-func (w *watcher) Enabled(context.Context, slog.Level) bool { return true }
-func (w *watcher) WithAttrs([]slog.Attr) slog.Handler       { return w }
-func (w *watcher) WithGroup(string) slog.Handler            { return w }
+func (w *watcher) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelInfo }
+func (w *watcher) WithAttrs([]slog.Attr) slog.Handler           { return w }
+func (w *watcher) WithGroup(string) slog.Handler                { return w }
 
 func (w *watcher) Handle(_ context.Context, r slog.Record) error {
 	w.mu.Lock()

@@ -144,7 +144,7 @@ func connect(p *plan, s *spool.Spool, j *journal.Journal, reg *metric.Registry, 
 	})
 	back.Queues = r.queues
 	r.orders = queue.NewOrders(queue.OrdersOptions{
-		Ledger: ledger{store{s}}, Queues: r.queues, Floor: r.ready, Recorder: j, Flush: j.Flush,
+		Ledger: ledger{store{s}}, Queues: r.queues, Floor: r.ready, Recorder: j, Flush: j.Sync, Recorded: recordedIn(logDirsOf(p)),
 		Rebind: p.policy.RebindMessage, Clock: systemClock{}, Log: log,
 	})
 	r.intake = newIntake(p, r.keeper, j, next{r.queues}, reg)

@@ -154,7 +154,7 @@ func TestOrdersWithoutDaemon(t *testing.T) {
 }
 
 // TestRecordsSurviveKills: the records of an offline bounce are written by the next daemon although daemons are killed
-// while they write them. None is missing; a kill repeats few.
+// while they write them. None is missing, and none is there twice.
 func TestRecordsSurviveKills(t *testing.T) {
 	if dir := os.Getenv("KUMO_TEST_SERVE"); dir != "" {
 		err := Serve(context.Background(), context.Background(), Options{Policy: dir, User: "root", Log: quiet(Options{}).Log})
@@ -185,7 +185,7 @@ func TestRecordsSurviveKills(t *testing.T) {
 		}
 		most = max(most, n)
 	}
-	if most > kills+1 {
+	if most > 1 {
 		t.Errorf("a message has %d AdminBounce records after %d kills", most, kills)
 	}
 }

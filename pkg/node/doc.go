@@ -8,8 +8,9 @@
 //  3. Open the logs: a daemon that cannot write them takes no mail.
 //  4. Take the spool's lock, so that a second daemon says who holds it and not that the ports are taken; bind the
 //     listeners; refuse mail with 421 4.3.2 until the spool has started.
-//  5. Recover the spool; write the records again that died with a daemon that was killed; hand what lives to the
-//     scheduled queues, through policy if that wants to see it; open the gate: "initialization complete".
+//  5. Recover the spool; write the records again that died with a daemon that was killed, and those of orders that
+//     verbs carried out without one; take up what stands of orders; hand what lives to the scheduled queues, through
+//     policy if that wants to see it; open the gate: "initialization complete".
 //  6. On the first signal drain in the order of the flow: SMTP listeners, orders, queues, ready queues and their sessions,
 //     HTTP listeners (which say 503 until then), what deferred_spool left in memory, spool, logs. On the second, abort.
 //

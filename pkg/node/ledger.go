@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"time"
 
+	"kumo/pkg/journal"
 	"kumo/pkg/message"
 	"kumo/pkg/queue"
 	"kumo/pkg/spool"
@@ -140,4 +141,14 @@ func command(ctx context.Context, s *spool.Spool, orders *queue.Orders, o spool.
 
 func countsOf(c queue.Counts) spool.Counts {
 	return spool.Counts{Matched: c.Matched, Done: c.Done, Busy: c.Busy, Sample: c.Sample, Missing: c.Missing, Unknown: c.Unknown}
+}
+
+// recordedIn finds records in log directories.
+func recordedIn(dirs []string) func(context.Context, []journal.Type, time.Time, func(journal.Type, message.ID, time.Time)) error {
+	return func(ctx context.Context, types []journal.Type, since time.Time, f func(journal.Type, message.ID, time.Time)) error {
+		return journal.Scan(ctx, journal.ReadOptions{Dirs: dirs, Types: types, Since: since}, func(l *journal.Line) error {
+			f(l.Type, l.ID, l.Time)
+			return nil
+		})
+	}
 }

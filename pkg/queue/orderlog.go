@@ -86,7 +86,7 @@ func (o *Orders) write(n *note, ids []message.ID, before map[message.ID]*message
 		if m == nil {
 			m = &message.Message{ID: id}
 		}
-		o.record(n, m)
+		o.record(n, m, 0)
 	}
 	o.written()
 }
@@ -102,13 +102,13 @@ func (o *Orders) written() {
 	}
 }
 
-// record logs one record for each recipient of m.
-func (o *Orders) record(n *note, m *message.Message) {
+// record logs one record for each recipient of m, but for so many that are in the log already.
+func (o *Orders) record(n *note, m *message.Message, there int) {
 	r := journal.Record{Type: n.Type, Time: n.At, Msg: m, Attempts: m.Attempts, Response: n.reply()}
-	if len(m.Recipients) == 0 {
+	if len(m.Recipients) == 0 && there == 0 {
 		o.recorder.Record(&r)
 	}
-	for i := range m.Recipients {
+	for i := there; i < len(m.Recipients); i++ {
 		r.Recipients = m.Recipients[i : i+1 : i+1]
 		o.recorder.Record(&r)
 	}

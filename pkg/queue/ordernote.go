@@ -110,7 +110,7 @@ func (n *note) reply() smtp.Reply {
 }
 
 // settleNotes writes the records that an earlier process has caused and not written.
-func (o *Orders) settleNotes(context.Context) error {
+func (o *Orders) settleNotes(ctx context.Context) error {
 	notes, err := o.ledger.Notes()
 	if err != nil || len(notes) == 0 {
 		return err
@@ -124,10 +124,14 @@ func (o *Orders) settleNotes(context.Context) error {
 		}
 		read = append(read, n)
 	}
+	there, err := o.there(ctx, read)
+	if err != nil {
+		return fmt.Errorf("look for the records of orders: %w", err)
+	}
 	passed := sequelsOf(read)
 	for i := range read {
 		n := &read[i]
-		o.settle(n, passed)
+		o.settle(n, passed, there)
 	}
 	if err := o.flush(); err != nil {
 		return fmt.Errorf("write the records of orders: %w", err)
@@ -136,17 +140,53 @@ func (o *Orders) settleNotes(context.Context) error {
 	return nil
 }
 
+// recorded tells the record of a note: no two changes of one message have the same time.
+type recorded struct {
+	id message.ID
+	at int64
+	t  journal.Type
+}
+
+// there is how many records of notes were written for each message before the process ended that did it.
+func (o *Orders) there(ctx context.Context, notes []note) (map[recorded]int, error) {
+	out := map[recorded]int{}
+	if o.recorded == nil || len(notes) == 0 {
+		return out, nil
+	}
+	since, times := notes[0].At, map[int64]struct{}{}
+	var types []journal.Type
+	for i := range notes {
+		n := &notes[i]
+		times[n.At.UnixNano()] = struct{}{}
+		if n.At.Before(since) {
+			since = n.At
+		}
+		if !slices.Contains(types, n.Type) {
+			types = append(types, n.Type)
+		}
+	}
+	err := o.recorded(ctx, types, since, func(t journal.Type, id message.ID, at time.Time) {
+		if _, ok := times[at.UnixNano()]; ok {
+			out[recorded{id, at.UnixNano(), t}]++
+		}
+	})
+	return out, err
+}
+
 // settle writes the records of a note for those messages that were changed.
-func (o *Orders) settle(n *note, passed sequels) {
+func (o *Orders) settle(n *note, passed sequels, there map[recorded]int) {
+	write := func(m *message.Message) {
+		o.record(n, m, there[recorded{m.ID, n.At.UnixNano(), n.Type}])
+	}
 	for _, id := range unpack(n.IDs) {
 		if e, ok := o.ledger.Lookup(id); ok && (n.happened(&e) || passed.over(n, id)) {
-			o.record(n, o.load(id, &e))
+			write(o.load(id, &e))
 		}
 	}
 	for i := range n.Whole {
 		r := &n.Whole[i]
 		if e, ok := o.ledger.Lookup(r.ID); !ok || n.happened(&e) {
-			o.record(n, r.message())
+			write(r.message())
 		}
 	}
 }

@@ -134,7 +134,7 @@ func (o *Orders) saveRebound(ctx context.Context, order *Order, now time.Time, a
 		b := &all[i]
 		n := notes[way{b.from, b.m.Queue}]
 		if n != nil && o.recorder != nil {
-			o.record(n, b.m)
+			o.record(n, b.m, 0)
 		}
 		if err := o.ledger.Update(b.m); err != nil {
 			return done, err

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"kumo/pkg/journal"
 	"kumo/pkg/message"
 )
 
@@ -26,10 +27,13 @@ type OrdersOptions struct {
 	// Queues have the messages in memory; nil in a process that lets no mail flow.
 	Queues *Queues
 	Floor  Floor // needed with Queues
-	// Recorder takes the records that orders cause, and Flush has them written. nil: the records are left in the ledger
-	// as notes for the next process that has a recorder.
+	// Recorder takes the records that orders cause, and Flush has them written to stable storage. nil: the records are
+	// left in the ledger as notes for the next process that has a recorder.
 	Recorder Recorder
 	Flush    func() error
+	// Recorded calls f for each record in the log of one of these types and of that time or later, so that none is
+	// written twice; nil: nobody can tell.
+	Recorded func(ctx context.Context, types []journal.Type, since time.Time, f func(journal.Type, message.ID, time.Time)) error
 	// Rebind asks policy to change a message (rebind_message); nil: nobody can be asked.
 	Rebind func(ctx context.Context, m *message.Message, data map[string]string) error
 	Clock  Clock
@@ -43,6 +47,7 @@ type Orders struct {
 	floor    Floor
 	recorder Recorder
 	flush    func() error
+	recorded func(context.Context, []journal.Type, time.Time, func(journal.Type, message.ID, time.Time)) error
 	rebinder func(ctx context.Context, m *message.Message, data map[string]string) error
 	clock    Clock
 	log      *slog.Logger
@@ -61,7 +66,7 @@ type Orders struct {
 // NewOrders makes what carries out orders. With Queues it must be called, and Start, before any message flows.
 func NewOrders(p OrdersOptions) *Orders {
 	o := &Orders{
-		ledger: p.Ledger, queues: p.Queues, floor: p.Floor, recorder: p.Recorder, flush: p.Flush, rebinder: p.Rebind,
+		ledger: p.Ledger, queues: p.Queues, floor: p.Floor, recorder: p.Recorder, flush: p.Flush, recorded: p.Recorded, rebinder: p.Rebind,
 		clock: p.Clock, log: p.Log, base: p.Clock.Now(), standing: map[string]*Order{},
 	}
 	if o.log == nil {
