@@ -138,7 +138,9 @@ func (f *fate) left() int {
 }
 
 // moves reports that a message did something just before the census: it may be in both places or in none.
-func (a *auditor) moves(l *life) bool { return a.res.Held && a.cut.Sub(l.last) < standStill }
+func (a *auditor) moves(l *life) bool {
+	return a.res.Held && a.cut.Sub(latest(l.last, l.created)) < standStill
+}
 
 // standStill is how long nothing must have happened to a message to be judged beside a daemon.
 const standStill = 5 * time.Second
