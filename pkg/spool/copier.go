@@ -125,7 +125,9 @@ func (c *copier) encode(g *segFile, e *entry) error {
 	if env.Behind != 0 {
 		from, crc = int64(e.off)-int64(env.Behind), env.ShareCRC
 	}
-	c.latest(e, &env)
+	if err := c.latest(e, &env); err != nil {
+		return err
+	}
 	env.Created, env.Due, env.Attempts, env.Size = e.created, e.due, uint32(e.attempts), e.size
 	env.Queue, env.Standing = c.s.names.get(e.queue), c.s.marks.get(e.markNumber())
 	env.Order, env.Behind, env.ShareCRC = "", 0, 0
@@ -152,24 +154,31 @@ func (c *copier) encode(g *segFile, e *entry) error {
 }
 
 // latest takes what the message's latest update record says into env. One that is damaged does not count, as after a
-// restart.
-func (c *copier) latest(e *entry, env *segment.Envelope) {
+// restart; one that cannot be read just now must not be left out.
+func (c *copier) latest(e *entry, env *segment.Envelope) error {
 	if e.upSeg == 0 {
-		return
+		return nil
 	}
 	g, err := c.s.segs.acquire(e.upSeg)
 	if err != nil {
-		return
+		if isMissing(err) {
+			return nil
+		}
+		return err
 	}
 	defer c.s.segs.release(g)
 	f, b, err := g.frame(c.s.commit.key, e.id, segment.Update, int64(e.upOff), 1<<10)
 	if err != nil {
-		return
+		if errors.Is(err, ErrDamaged) {
+			return nil
+		}
+		return err
 	}
 	var up segment.Envelope
 	if up.Decode(b[:f.Head]) == nil {
 		*env = up
 	}
+	return nil
 }
 
 // raw copies a record as it stands, so that it stays as damaged as it is.

@@ -1,6 +1,7 @@
 package torture
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -114,9 +115,18 @@ func (p *point) explain() {
 	if p.widely {
 		return
 	}
-	for _, l := range lost[1:] {
-		if l.group != lost[0].group && (l.applied == 0 || l.applied != lost[0].applied) {
-			p.failf("one damaged byte costs %s and %s, which have nothing in common", l.id, lost[0].id)
-		}
+	if !together(lost) {
+		p.failf("one damaged byte costs %d messages that have nothing in common, such as %s and %s", len(lost), lost[0].id, lost[1].id)
 	}
+}
+
+// together reports that letters stand in one record, or share its body: they were accepted together, or one step of an
+// order changed all of them.
+func together(ls []*letter) bool {
+	group, steps := true, ls[0].steps
+	for _, l := range ls[1:] {
+		group = group && l.group == ls[0].group
+		steps = slices.DeleteFunc(slices.Clone(steps), func(n int) bool { return !slices.Contains(l.steps, n) })
+	}
+	return len(ls) == 1 || group || len(steps) > 0
 }

@@ -36,7 +36,7 @@ type letter struct {
 	created time.Time
 	envs    []envelope
 	group   int   // of letters that were accepted together, and can share a body
-	applied int   // the last step of an order that changed it
+	steps   []int // of orders, that changed it
 	taken   bool  // in the hands of the driver
 	overdue int64 // when it was trashed, if its time in the trash was over since
 	broken  bool  // its bytes were damaged: it can be ended and nothing else
@@ -144,27 +144,29 @@ func (l *letter) tell(what string) {
 	l.story = append(l.story, fmt.Sprintf("%s %s", time.Now().UTC().Format("15:04:05.000"), what))
 }
 
-// certain notes that everything handed over so far is on the disk, and everything refused is not.
-func (m *model) certain() {
-	m.each(func(l *letter) { l.settle() })
+// certain notes that everything handed over so far is on the disk. disowned says that the spool has written since to a
+// segment behind everything that it refused: none of that can come back any more.
+func (m *model) certain(disowned bool) {
+	m.each(func(l *letter) { l.settle(disowned) })
 	for _, r := range m.rules {
 		r.buried = r.buried || r.over
 	}
 	m.notes.dropped = nil
 }
 
-func (l *letter) settle() {
+func (l *letter) settle(disowned bool) {
+	var left []change
 	for _, c := range l.pending {
-		if c.doubt {
-			continue
+		switch {
+		case !c.doubt:
+			l.sure = c.make(l.sure)
+			l.ever = append(l.ever, c)
+			l.tell("certain")
+		case !disowned:
+			left = append(left, c)
 		}
-		l.sure = c.make(l.sure)
 	}
-	if len(l.pending) > 0 {
-		l.tell("certain")
-	}
-	l.ever = append(l.ever, l.pending...)
-	l.pending = nil
+	l.pending = left
 }
 
 // allowed are the states that a disk may have a letter in: any part of what is pending may have reached it.

@@ -178,11 +178,11 @@ func (p *point) accept(order string, ls []*letter) bool {
 func (p *point) answered(ls []*letter, first standing, err error) {
 	switch {
 	case err == nil:
-		p.m.certain()
+		p.m.certain(true)
 		for _, l := range ls {
 			p.m.add(l)
 			l.do("accept", func(standing) standing { return first })
-			l.settle()
+			l.settle(true)
 			p.count.Messages++
 		}
 	case p.off() || p.lenient:
@@ -331,7 +331,7 @@ func (p *point) flush() {
 	err := p.s.Flush()
 	switch {
 	case err == nil:
-		p.m.certain()
+		p.m.certain(false)
 	case !p.off():
 		p.fault("flush", err)
 	}
@@ -345,7 +345,7 @@ func (p *point) wait(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
 	if d >= lazyTime && p.healthy && !p.off() {
-		p.m.certain()
+		p.m.certain(false)
 	}
 }
 

@@ -182,7 +182,7 @@ func (p *point) close() {
 		p.failf("close: %v", err)
 	}
 	if p.healthy {
-		p.m.certain()
+		p.m.certain(false)
 	}
 }
 

@@ -97,7 +97,7 @@ func (p *point) save() {
 	}
 	l.do("save", change)
 	if err == nil {
-		p.m.certain()
+		p.m.certain(false)
 	} else if !p.off() {
 		p.fault("save", err)
 	}
@@ -188,7 +188,7 @@ func (p *point) apply(c spool.Change) {
 	switch {
 	case err == nil:
 		if len(done) > 0 {
-			p.m.certain()
+			p.m.certain(true)
 		}
 		if !slices.Equal(did.Done, done) || !p.same(did.Taken, taken) {
 			p.failf("change %d of %d messages: %d done and %d taken, want %d and %d", c, len(ids), len(did.Done), len(did.Taken), len(done), len(taken))
@@ -203,9 +203,9 @@ func (p *point) apply(c spool.Change) {
 			l.maybe(what, change, !p.off())
 			continue
 		}
-		l.applied = p.m.steps
+		l.steps = append(l.steps, p.m.steps)
 		l.do(what, change)
-		l.settle()
+		l.settle(true)
 		p.count.Changes++
 	}
 }
@@ -248,7 +248,7 @@ func (p *point) begin() {
 	switch {
 	case err == nil && r.sure: // it was known: nothing was written
 	case err == nil:
-		p.m.certain()
+		p.m.certain(true)
 		r.sure = true
 	case p.off(), p.lenient:
 		r.maybe = true
@@ -310,7 +310,7 @@ func (p *point) addNotes() {
 	}
 	err := p.s.AddNotes(p.ctx, add...)
 	if err == nil {
-		p.m.certain()
+		p.m.certain(true)
 		p.m.notes.sure = append(p.m.notes.sure, texts...)
 		return
 	}

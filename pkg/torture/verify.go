@@ -162,7 +162,7 @@ func (p *point) reap() {
 		}
 		if _, there := p.s.Lookup(l.id); !there {
 			l.do("out of the trash", func(standing) standing { return standing{gone: true} })
-			l.settle() // it went with a record that is durable
+			l.settle(true) // it went with a record that is durable
 		}
 	})
 }
