@@ -112,7 +112,9 @@ func TestPowerCutsOnRealFileSystems(t *testing.T) {
 	}
 }
 
-// load lets the writer of TestKilledWriter work until it has said n lines, cuts the power, and notes what it said.
+// load lets the writer of TestKilledWriter work until it has said n lines, and cuts the power. It notes what it said before:
+// the ioctl does not end the process, and an fdatasync that it meets half way can return without error (measured: one or two
+// messages in fifty cuts), which no cut of real power lets anybody hear.
 func (c *cutter) load(n int, ended map[message.ID]bool) {
 	child := exec.Command(os.Args[0], "-test.run=^TestKilledWriterChild$")
 	child.Env = append(os.Environ(), killedEnv+"="+filepath.Join(c.dir, "deep", "spool"))
@@ -126,11 +128,11 @@ func (c *cutter) load(n int, ended map[message.ID]bool) {
 	for lines := bufio.NewScanner(out); lines.Scan(); n-- {
 		word, text, _ := strings.Cut(lines.Text(), " ")
 		if id, err := message.ParseID(text); err == nil {
-			ended[id] = word == "ended"
+			ended[id] = word == "ended" || n < 0
 		}
 		if n == 0 {
 			c.cut()
-			_ = child.Process.Kill() // what it had said by then is read to the end
+			_ = child.Process.Kill()
 		}
 	}
 	_ = child.Wait()
