@@ -79,7 +79,7 @@ the one that this order made. Mail that came due meanwhile waits for its next re
 		long: `rebind changes metadata of messages: --set NAME=VALUE sets a name, --set NAME= removes it. The names tenant, campaign,
 routing_domain and queue decide about the scheduled queue; a message that gets another queue is due at once, and an
 AdminRebind record is logged. With --trigger-rebind-event the policy's rebind_message handler does the change, and gets
-what --set says.`,
+what --set says. Messages that are held are matched but stay as they are: release them first.`,
 		example: `  kumo queue rebind --tenant acme --set tenant=acme-slow
   kumo queue rebind --domain example.org --set routing_domain=relay.example.net --reason 'MX is down'
   kumo queue rebind --all --yes --trigger-rebind-event --set drain=yes`,

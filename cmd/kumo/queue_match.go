@@ -73,6 +73,7 @@ func (f *matchFlags) read(verb string) (spool.Match, []message.ID, error) {
 		ids = append(ids, id)
 	}
 	m.ByID = len(ids) > 0
+	m.Domain = strings.ToLower(m.Domain) // as message.QueueName has it
 	m.Sender, m.Recipient = bare(m.Sender), bare(m.Recipient)
 	return m, ids, nil
 }

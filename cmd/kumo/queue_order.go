@@ -289,8 +289,16 @@ func (r *massRun) give() error {
 	if err := r.print(done); err != nil {
 		return err
 	}
+	r.left(done)
 	r.next(done)
 	return r.named.failure(r.verb, true)
+}
+
+// left says why a rebind did not do what it matched: somebody who reads 100 and 25 must not have to guess.
+func (r *massRun) left(o *outcome) {
+	if n := o.Matched - o.Done - o.Busy; o.Kind == spool.OrderRebind && n > 0 {
+		r.c.Warn("%s not rebound: held, or ended meanwhile; kumo queue release sends on what is held", isOrAre(n))
+	}
 }
 
 // next says on a terminal what can be done now.

@@ -317,6 +317,35 @@ func TestRandomLives(t *testing.T) {
 	}
 }
 
+// TestHurried: a wait is cut short by an order that tried the message again; neither an end that is no try nor what
+// took back an order about others counts.
+func TestHurried(t *testing.T) {
+	other := orderOfKind(t, spool.OrderBounce, 90, spool.Command{Match: spool.Match{Domain: "other.test"}})
+	undo := orderOfKind(t, spool.OrderUndo, 100, spool.Command{Order: other.ID})
+	requeue := orderOfKind(t, spool.OrderRequeue, 99, spool.Command{Match: spool.Match{All: true}})
+	for name, c := range map[string]struct {
+		end    string
+		orders []spool.Order
+		want   string
+	}{
+		"requeue":             {"Delivery", []spool.Order{requeue}, "cut short: requeue by op kumo"},
+		"undo about others":   {"Delivery", []spool.Order{other, undo}, ""},
+		"bounced, not tried":  {"AdminBounce", []spool.Order{requeue}, ""},
+		"undo of lost orders": {"Delivery", []spool.Order{undo}, "cut short: undo by op kumo"},
+	} {
+		f := facts{orders: c.orders, records: entries(t, "0 Reception\n0 TransientFailure {\"wait\":{\"cause\":\"retry_interval\",\"for\":1200}}\n100 "+c.end)}
+		var got string
+		for _, s := range f.tell().Steps {
+			if s.Cause == message.WaitRetry {
+				got = s.Note
+			}
+		}
+		if got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}
+
 func TestSecondsInJSON(t *testing.T) {
 	b, err := json.Marshal(Seconds(1234567 * time.Microsecond))
 	if err != nil || string(b) != "1.235" {

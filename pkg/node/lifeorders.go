@@ -142,13 +142,29 @@ func (t *telling) hurried(tried, planned time.Time) string {
 		if o.Created.After(tried.Add(time.Second)) || o.Created.Before(tried.Add(-prompt)) {
 			continue
 		}
-		if c, _, err := o.Command(); err == nil {
-			if fits, _ := t.fits(&c); fits || c.Order != "" {
-				return "cut short: " + orderNote(o)
-			}
+		if c, _, err := o.Command(); err == nil && t.meant(&c) {
+			return "cut short: " + orderNote(o)
 		}
 	}
 	return ""
+}
+
+// meant tells whether an order can have been about the message: by its own match, or by that of the order that it ended.
+func (t *telling) meant(c *spool.Command) bool {
+	if c.Order == "" {
+		fits, _ := t.fits(c)
+		return fits
+	}
+	ended := t.order(c.Order)
+	if ended == nil {
+		return true
+	}
+	of, _, err := ended.Command()
+	if err != nil {
+		return true
+	}
+	fits, _ := t.fits(&of)
+	return fits
 }
 
 // ordered finds the order that kept the message from going on between two moments, and which part of the time.

@@ -178,7 +178,9 @@ func (t *telling) gap(until time.Time, next *journal.Entry) {
 		end := w.until
 		if end.After(until) {
 			end = until
-			note = cmp.Or(t.hurried(until, w.until), note)
+			if next == nil || next.Type != journal.AdminBounce { // which is no try
+				note = cmp.Or(t.hurried(until, w.until), note)
+			}
 		}
 		t.step(w.cause, w.where, note, end)
 	}
