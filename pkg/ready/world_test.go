@@ -378,6 +378,16 @@ func (w *world) run(command string) string {
 		w.offer(n)
 	case "advance":
 		time.Sleep(duration(word[1]))
+	case "recall":
+		got := w.queues.Recall(func(id message.ID) bool { return slices.Contains(word[1:], w.name(&message.Message{ID: id})) })
+		out := "recalled"
+		for _, m := range got {
+			out += " " + w.name(m)
+		}
+		synctest.Wait()
+		return w.said() + out + "\n"
+	case "hurry":
+		w.queues.Hurry(w.plan.Key)
 	case "full":
 		return fmt.Sprintln(w.queues.Full(w.plan.Key))
 	case "show":
