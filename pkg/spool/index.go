@@ -331,8 +331,17 @@ func keyText(k segment.Key) string {
 // fits reports whether the database is one that this program wrote for this very spool.
 func (x *index) fits(ctx context.Context) (bool, error) {
 	var version int
-	if err := x.db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil || version != indexVersion {
+	if err := x.db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
 		return false, err
+	}
+	if n := x.s.Len(); version != indexVersion {
+		switch {
+		case version != 0:
+			x.log.Info("spool: index is of another version: it is rebuilt", "is", version, "want", indexVersion, "messages", n)
+		case n > 0:
+			x.log.Info("spool: there is no index: it is built from the log", "messages", n)
+		}
+		return false, nil
 	}
 	var verdict string
 	if err := x.db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&verdict); err != nil {
