@@ -103,9 +103,12 @@ func (d *daemon) kill() time.Time {
 	return at
 }
 
+// terminate asks the daemon to end.
+func (d *daemon) terminate() { _ = d.cmd.Process.Signal(syscall.SIGTERM) }
+
 // stop ends the daemon as an operator does.
 func (d *daemon) stop() error {
-	_ = d.cmd.Process.Signal(syscall.SIGTERM)
+	d.terminate()
 	select {
 	case <-d.ended:
 		return d.err

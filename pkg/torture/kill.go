@@ -20,6 +20,7 @@ type siege struct {
 	sink    *sink
 	load    *load
 	kills   []time.Time
+	last    time.Time // the last daemon was started
 }
 
 // kill starts program as a daemon, kills it while mail comes and goes, starts it again, and waits until everything
@@ -57,7 +58,8 @@ func (s *siege) run(ctx context.Context) (err error) {
 	return s.finish(ctx)
 }
 
-// round lets mail flow until the kill. Sometimes the next start is killed, too, while it recovers.
+// round lets mail flow until the kill: after so many acknowledgements, or so many deliveries, before or after the sink
+// answers; sometimes a SIGTERM comes first, sometimes the next start is killed, too, while it recovers.
 func (s *siege) round(ctx context.Context, round int) error {
 	d, err := startDaemon(ctx, s.program, s.dir, s.said)
 	if err != nil {
@@ -68,6 +70,9 @@ func (s *siege) round(ctx context.Context, round int) error {
 		return err
 	}
 	reached := s.load.start(ctx, d.addr, 1+s.IntN(8), 20+s.IntN(150), s.Uint64(), fmt.Sprint("round", round))
+	if k := s.IntN(4); k < 2 {
+		reached = s.sink.stopAt(1+s.IntN(100), k == 0)
+	}
 	select {
 	case <-reached:
 	case <-d.ended:
@@ -75,7 +80,12 @@ func (s *siege) round(ctx context.Context, round int) error {
 	case <-ctx.Done():
 		return fmt.Errorf("the load did not flow: %w", ctx.Err())
 	}
+	if s.IntN(4) == 0 {
+		d.terminate()
+		pause(ctx, d, time.Duration(s.IntN(1000))*time.Millisecond)
+	}
 	s.kills = append(s.kills, d.kill())
+	s.sink.goOn()
 	s.load.wg.Wait()
 	if s.IntN(3) > 0 {
 		return nil
@@ -84,19 +94,34 @@ func (s *siege) round(ctx context.Context, round int) error {
 	if err != nil {
 		return err
 	}
-	pause := time.NewTimer(time.Duration(s.IntN(400)) * time.Millisecond)
-	defer pause.Stop()
-	select {
-	case <-pause.C:
-	case <-again.ended:
+	if !pause(ctx, again, time.Duration(s.IntN(400))*time.Millisecond) {
+		again.kill()
 		return fmt.Errorf("the daemon ended by itself: %w", again.err)
 	}
 	s.kills = append(s.kills, again.kill())
 	return nil
 }
 
+// pause waits, and reports whether the daemon still lives then.
+func pause(ctx context.Context, d *daemon, how time.Duration) bool {
+	t := time.NewTimer(how)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return true
+	case <-d.ended:
+		return false
+	}
+}
+
 // finish starts the daemon for the last time and waits until everything has arrived.
 func (s *siege) finish(ctx context.Context) error {
+	if err := s.sink.quiet(ctx); err != nil {
+		return err
+	}
+	s.last = time.Now()
 	d, err := startDaemon(ctx, s.program, s.dir, s.said)
 	if err != nil {
 		return err
@@ -185,7 +210,7 @@ func (s *siege) left() error {
 		defer s.sink.mu.Unlock()
 		for _, r := range m.Recipients {
 			for _, at := range s.sink.arrived[string(name)+" "+r.String()] {
-				if at.After(s.kills[len(s.kills)-1]) {
+				if at.After(s.last) {
 					s.failf("message %s (%s) was delivered, and is still in the spool after a clean stop", e.ID, name)
 				}
 			}

@@ -2,6 +2,7 @@ package torture
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -22,6 +23,10 @@ type sink struct {
 	conns   map[net.Conn]bool
 	arrived map[string][]time.Time // by name and recipient
 	wrong   []string
+	stop    int  // arrivals until reached is closed; 0: never
+	before  bool // the one that closes it is not answered before goOn
+	reached chan struct{}
+	resume  chan struct{}
 }
 
 func newSink() (*sink, error) {
@@ -56,6 +61,7 @@ func (s *sink) serve() {
 }
 
 func (s *sink) close() {
+	s.goOn()
 	_ = s.l.Close()
 	s.mu.Lock()
 	for c := range s.conns {
@@ -101,6 +107,10 @@ func (s *sink) session(c net.Conn) {
 			}
 			s.take(to, string(b))
 			to = nil
+			if !s.answer(say) {
+				return
+			}
+			continue
 		case strings.HasPrefix(verb, "QUIT"):
 			say("221 bye")
 			return
@@ -125,6 +135,70 @@ func (s *sink) take(to []string, data string) {
 	for _, r := range to {
 		s.arrived[name+" "+r] = append(s.arrived[name+" "+r], time.Now())
 	}
+}
+
+// quiet waits until what dead clients have sent has been read to its end.
+func (s *sink) quiet(ctx context.Context) error {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for {
+		s.mu.Lock()
+		n := len(s.conns)
+		s.mu.Unlock()
+		if n == 0 {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("%d connections of dead daemons do not end: %w", n, ctx.Err())
+		}
+	}
+}
+
+// stopAt returns a channel that is closed when so many more messages have arrived: before the last of them is answered, or
+// after. While it is closed nothing more is answered.
+func (s *sink) stopAt(n int, before bool) <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stop, s.before, s.reached, s.resume = n, before, make(chan struct{}), make(chan struct{})
+	return s.reached
+}
+
+// goOn lets the sink answer again.
+func (s *sink) goOn() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.resume != nil {
+		close(s.resume)
+	}
+	s.stop, s.resume = 0, nil
+}
+
+// answer says the reply to a message that has arrived, when it may.
+func (s *sink) answer(say func(string) bool) bool {
+	s.mu.Lock()
+	resume, last := s.resume, false
+	switch {
+	case resume == nil:
+	case s.stop > 0:
+		s.stop--
+		last = s.stop == 0
+	}
+	hold := resume != nil && (s.stop == 0 && !last || last && s.before)
+	reached := s.reached
+	s.mu.Unlock()
+	if last && s.before {
+		close(reached)
+	}
+	if hold {
+		<-resume
+	}
+	ok := say("250 OK")
+	if last && !s.before {
+		close(reached)
+	}
+	return ok
 }
 
 // missing is how many of the names have not arrived.
