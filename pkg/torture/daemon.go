@@ -54,7 +54,7 @@ func startDaemon(ctx context.Context, program, dir string, said *lines) (*daemon
 	}
 	d.cmd.Args[0] = "kumo" // a test binary is known by that name
 	d.cmd.Dir = dir
-	d.cmd.Env = []string{"HOME=" + dir, "PATH=" + os.Getenv("PATH"), "TMPDIR=" + dir}
+	d.cmd.Env = environment(dir)
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, err := d.cmd.StderrPipe()
 	if err != nil {
@@ -65,6 +65,11 @@ func startDaemon(ctx context.Context, program, dir string, said *lines) (*daemon
 	}
 	go d.follow(out)
 	return d, nil
+}
+
+// environment is what a process in dir may know of ours.
+func environment(dir string) []string {
+	return []string{"HOME=" + dir, "PATH=" + os.Getenv("PATH"), "TMPDIR=" + dir}
 }
 
 // follow notes what the daemon says until it ends.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"time"
 
@@ -151,7 +152,22 @@ func (s *siege) finish(ctx context.Context) error {
 	}
 	s.count.Opens++
 	s.repeats()
+	if err := s.audit(ctx); err != nil {
+		return err
+	}
 	return s.left()
+}
+
+// audit has the program itself prove from its spool and its logs that nothing disappeared.
+func (s *siege) audit(ctx context.Context) error {
+	cmd := exec.CommandContext(ctx, s.program, "spool", "check", "--audit", "--spool", filepath.Join(s.dir, "spool"))
+	cmd.Args[0] = "kumo"
+	cmd.Env = environment(s.dir)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("kumo spool check --audit: %w: %s", err, out)
+	}
+	return nil
 }
 
 // repeatTime is how long before a kill a delivery may be whose end the log does not have: 10 ms until it is written,
