@@ -96,6 +96,7 @@ func openDB(ctx context.Context, path string, o dbOptions) (*sql.DB, error) {
 		if err := syscall.Mknod(path, syscall.S_IFREG|0o600, 0); err != nil && !errors.Is(err, fs.ErrExist) {
 			return nil, &fs.PathError{Op: "create", Path: path, Err: err}
 		}
+		giveToOwner(path) // SQLite makes the WAL the property of the same user
 	} else if !o.readOnly && st.Mode().Perm() != 0o600 {
 		for _, suffix := range []string{"", "-wal", "-shm"} {
 			_ = os.Chmod(path+suffix, 0o600) // somebody else's file stays as it is
