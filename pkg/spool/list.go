@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -61,6 +62,27 @@ func (f *Filter) states() (low, high int64) {
 		return rowTrashed, rowTrashed
 	}
 	return rowScheduled, rowHeld
+}
+
+// cond says the same to SQL, in words that let it use the index on held and trashed rows.
+func (f *Filter) cond() string {
+	switch low, high := f.states(); {
+	case low == high && low > 0:
+		return fmt.Sprintf("state_ > 0 AND state_ = %d", low) // the first half is what the index is about
+	case low == high:
+		return fmt.Sprintf("state_ = %d", low)
+	default:
+		return fmt.Sprintf("state_ < %d", high+1)
+	}
+}
+
+// from is a query over rowSource that uses the index on held and trashed rows if the filter wants no others. SQLite would
+// rather go through all rows in their order.
+func (f *Filter) from(query string) string {
+	if low, high := f.states(); low == high && low > 0 {
+		return strings.Replace(query, "FROM message m ", "FROM message m INDEXED BY message_state ", 1)
+	}
+	return query
 }
 
 // rowPage is how many rows are read at a time. No transaction is open between pages, so that a reader that somebody
@@ -170,7 +192,6 @@ func (r *Reader) listIndex(ctx context.Context, want *Filter, x *matcher, f func
 	if x.ids != nil {
 		return r.listByID(ctx, want, x, f)
 	}
-	low, high := want.states()
 	var nums []int64
 	if x.queued() {
 		var err error
@@ -179,12 +200,12 @@ func (r *Reader) listIndex(ctx context.Context, want *Filter, x *matcher, f func
 		}
 	}
 	if !x.queued() || len(nums) > manyQueues {
-		args := append([]any{low, high}, x.cond.args...)
-		return r.listPages(ctx, listColumns+"WHERE state_ BETWEEN ? AND ?"+x.cond.and()+" AND seq_ > ? ORDER BY seq_ LIMIT ?", args, f)
+		args := slices.Clone(x.cond.args)
+		return r.listPages(ctx, want.from(listColumns)+"WHERE "+want.cond()+x.cond.and()+" AND seq_ > ? ORDER BY seq_ LIMIT ?", args, f)
 	}
-	query := listColumns + "WHERE state_ BETWEEN ? AND ?" + x.rest.and() + " AND queue_ = ? AND seq_ > ? ORDER BY seq_ LIMIT ?"
+	query := listColumns + "WHERE " + want.cond() + x.rest.and() + " AND queue_ = ? AND seq_ > ? ORDER BY seq_ LIMIT ?"
 	for _, num := range nums {
-		if err := r.listPages(ctx, query, append(append([]any{low, high}, x.rest.args...), num), f); err != nil {
+		if err := r.listPages(ctx, query, append(slices.Clone(x.rest.args), num), f); err != nil {
 			return err
 		}
 	}
@@ -286,13 +307,12 @@ func (r *Reader) row(ctx context.Context, id message.ID) (Row, error) {
 
 // listByID looks at each message that the filter names.
 func (r *Reader) listByID(ctx context.Context, want *Filter, x *matcher, f func(Row) error) error {
-	low, high := want.states()
-	stmt, err := r.conn.PrepareContext(ctx, listColumns+"WHERE id_ = ? AND state_ BETWEEN ? AND ?"+x.cond.and())
+	stmt, err := r.conn.PrepareContext(ctx, listColumns+"WHERE id_ = ? AND "+want.cond()+x.cond.and())
 	if err != nil {
 		return fmt.Errorf("list messages: %w", err)
 	}
 	defer stmt.Close()
-	args := append([]any{nil, low, high}, x.cond.args...)
+	args := append([]any{nil}, x.cond.args...)
 	page := make([]Row, 0, 1)
 	for id := range x.ids {
 		args[0] = id[:]

@@ -140,8 +140,7 @@ func addSum(rows *sql.Rows, x *matcher, add func(QueueRow)) error {
 func (r *Reader) sumRows(ctx context.Context, want *Filter, x *matcher, add func(QueueRow)) error {
 	ctx, cancel := context.WithTimeout(ctx, whereTime)
 	defer cancel()
-	low, high := want.states()
-	cond := "state_ BETWEEN ? AND ?" + x.cond.and()
+	cond := want.cond() + x.cond.and()
 	if len(r.hidden) > 0 {
 		if err := r.hide(ctx); err != nil {
 			return err
@@ -149,7 +148,7 @@ func (r *Reader) sumRows(ctx context.Context, want *Filter, x *matcher, add func
 		cond += " AND id_ NOT IN (SELECT id FROM temp.hidden)"
 	}
 	rows, err := r.conn.QueryContext(ctx, `SELECT queue, count(*), sum(state_ = 1), sum(size), sum(attempts), min(created_),
-		ifnull(min(iif(state_ = 1, NULL, due_)), -1)`+rowSource+"WHERE "+cond+" GROUP BY queue_", append([]any{low, high}, x.cond.args...)...)
+		ifnull(min(iif(state_ = 1, NULL, due_)), -1)`+want.from(rowSource)+"WHERE "+cond+" GROUP BY queue_", x.cond.args...)
 	if err != nil {
 		return explainWhere(x.m.Where, err)
 	}
