@@ -147,11 +147,11 @@ func (d *desk) own(ctx context.Context) error {
 }
 
 // wait returns the orders once they are carried out. An owner that goes away meanwhile is replaced by this process.
-// progress, if not nil, is told how far the order is that is waited for; one that gets on is waited for as long as it
-// takes.
+// progress, if not nil, is told how far the order is that is waited for. As long as orders get on, that one or one before
+// it, it is waited for.
 func (d *desk) wait(ctx context.Context, ids []string, progress func(spool.Counts)) ([]spool.Order, error) {
 	deadline := time.Now().Add(orderWait)
-	last := spool.Counts{}
+	var last advance
 	var done []spool.Order
 	for {
 		part, cancel := context.WithTimeout(ctx, ownerPoll)
@@ -169,10 +169,10 @@ func (d *desk) wait(ctx context.Context, ids []string, progress func(spool.Count
 				return done, err
 			}
 		}
-		if o, err := d.orders.Get(ctx, ids[len(done)]); err == nil && o.Counts != nil && !same(*o.Counts, last) {
-			last, deadline = *o.Counts, time.Now().Add(orderWait)
-			if progress != nil {
-				progress(last)
+		if now, own := d.advance(ctx, ids[len(done)]); now != last {
+			last, deadline = now, time.Now().Add(orderWait)
+			if own != nil && progress != nil {
+				progress(*own)
 			}
 		}
 		if time.Now().After(deadline) {
@@ -181,9 +181,26 @@ func (d *desk) wait(ctx context.Context, ids []string, progress func(spool.Count
 	}
 }
 
-// same reports that an order got no further.
-func same(a, b spool.Counts) bool {
-	return a.Matched == b.Matched && a.Done == b.Done && a.Busy == b.Busy
+// advance is how far the orders are that wait.
+type advance struct{ orders, matched, done int }
+
+// advance looks at the orders that wait; own is how far the one of that id is.
+func (d *desk) advance(ctx context.Context, id string) (all advance, own *spool.Counts) {
+	waiting, err := d.orders.List(ctx, spool.OrderFilter{State: spool.OrderWaiting, Limit: 100})
+	if err != nil {
+		return all, nil
+	}
+	for _, o := range waiting {
+		all.orders++
+		if o.Counts == nil {
+			continue
+		}
+		all.matched, all.done = all.matched+o.Counts.Matched, all.done+o.Counts.Done
+		if o.ID == id {
+			own = o.Counts
+		}
+	}
+	return all, own
 }
 
 // Close gives everything back; what was ordered is durable before.
