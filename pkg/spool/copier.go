@@ -113,7 +113,11 @@ func (c *copier) message(id message.ID) error {
 // encode appends an accept record that says all that is known of the message.
 func (c *copier) encode(g *segFile, e *entry) error {
 	key := c.s.commit.key
-	f, b, err := g.frame(key, e.id, segment.Accept, int64(e.off), segment.FrameSize+int64(e.head()))
+	want := segment.FrameSize + int64(e.head())
+	if e.flags&flagShared == 0 && e.size <= inlineBody {
+		want += int64(e.size)
+	}
+	f, b, err := g.frame(key, e.id, segment.Accept, int64(e.off), want)
 	if err != nil {
 		return err
 	}
@@ -122,6 +126,7 @@ func (c *copier) encode(g *segFile, e *entry) error {
 		return g.damage(int64(e.off), err.Error())
 	}
 	from, crc := int64(e.off)+segment.FrameSize+int64(f.Head), f.BodyCRC
+	follows := env.Behind == 0 && f.Body == e.size
 	if env.Behind != 0 {
 		from, crc = int64(e.off)-int64(env.Behind), env.ShareCRC
 	}
@@ -135,6 +140,8 @@ func (c *copier) encode(g *segFile, e *entry) error {
 	shared = shared && e.size > 0
 	if shared {
 		env.Behind, env.ShareCRC = uint64(c.w.size-body.bodyOff), crc
+	} else if behind := b[f.Head:]; follows && len(behind) >= int(e.size) {
+		body.body = behind[:e.size] // was read along
 	} else if body.body, err = g.raw(from, int64(e.size)); err != nil {
 		return err
 	}

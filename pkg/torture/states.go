@@ -367,6 +367,7 @@ func (p *point) waitTrash() {
 	if p.keep > time.Minute || p.armed || !p.healthy {
 		return
 	}
+	p.dropNotes() // while notes wait, the trash stays: they can be about what is in it
 	p.wait(p.keep + p.keep/16 + 2*trashSlack)
 	if !p.off() {
 		p.emptied()
