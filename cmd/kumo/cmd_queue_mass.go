@@ -130,9 +130,8 @@ out, or this command when none runs. It prints the order's id (kumo queue orders
 it was done to, and how many were busy: in a session right now, so that the order waits until they come back. An order
 that matches nothing is no failure.
 
-Exit codes: 0 done, if only for no messages; 1 failed, or nothing that was named by id is there; 2 usage, no --yes
-without a terminal; 3 some ids are not there, the rest is done; 10 there is no spool; 12 the daemon does not answer; 130
-interrupted.`
+Exit codes: 0 done, if only for no messages; 1 failed, or some ids are not there: they are named, and the rest is done;
+2 usage, no --yes without a terminal; 10 there is no spool; 12 the daemon does not answer; 130 interrupted.`
 
 // massFlags are what a verb with orders was asked for.
 type massFlags struct {

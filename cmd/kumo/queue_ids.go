@@ -145,8 +145,8 @@ func (n *named) missed(c spool.Counts) {
 // namedOnStderr is how many unknown ids are named there.
 const namedOnStderr = 20
 
-// failure says which ids are not in the spool: exit code 1 when nothing was done, 3 when something was.
-func (n *named) failure(verb string, done bool) error {
+// failure says which ids are not in the spool: exit code 1, also when the others were done.
+func (n *named) failure(verb string) error {
 	if n == nil || len(n.unknown) == 0 {
 		return nil
 	}
@@ -155,11 +155,7 @@ func (n *named) failure(verb string, done bool) error {
 	if more := len(n.unknown) - len(names) + n.more; more > 0 {
 		text += " and " + counted(more, "other")
 	}
-	code := cli.CodeFailed
-	if done {
-		code = cli.CodePartly
-	}
-	e := cli.Errorf(code, "%s: not in the spool: %s", verb, text)
+	e := cli.Failf("%s: not in the spool: %s", verb, text)
 	if len(n.unknown) == 1 {
 		return e.WithHint("if it has ended, kumo log tail --all --id %s says how", names[0])
 	}

@@ -171,7 +171,7 @@ func (r *massRun) findOrder() error {
 
 // nothingNamed is the end when stdin has no ids.
 func (r *massRun) nothingNamed() error {
-	if err := r.named.failure(r.verb, false); err != nil {
+	if err := r.named.failure(r.verb); err != nil {
 		return err
 	}
 	return r.print(&outcome{Kind: r.v.kind})
@@ -212,7 +212,7 @@ func (r *massRun) preview() error {
 	if err := r.c.Print(p); err != nil {
 		return err
 	}
-	return r.named.failure(r.verb, s.messages > 0)
+	return r.named.failure(r.verb)
 }
 
 // agreed asks. It looks at the spool first, so that the question says how many messages there are.
@@ -284,14 +284,14 @@ func (r *massRun) give() error {
 		done.Unknown = r.named.unknown
 	}
 	if done.Matched == 0 && len(done.Unknown) > 0 {
-		return r.named.failure(r.verb, false)
+		return r.named.failure(r.verb)
 	}
 	if err := r.print(done); err != nil {
 		return err
 	}
 	r.left(done)
 	r.next(done)
-	return r.named.failure(r.verb, true)
+	return r.named.failure(r.verb)
 }
 
 // left says why a rebind did not do what it matched: somebody who reads 100 and 25 must not have to guess.

@@ -81,25 +81,22 @@ func TestReadIDs(t *testing.T) {
 	if n, err = readIDs(c, strings.NewReader(many)); err != nil || len(n.unknown) != maxUnknown || n.more != 5 {
 		t.Errorf("%d unknown are kept and %d counted (%v)", len(n.unknown), n.more, err)
 	}
-	text := n.failure("queue hold", false).Error()
+	text := n.failure("queue hold").Error()
 	if !strings.HasSuffix(text, " and 985 others") || len(text) > 200 {
 		t.Errorf("got %q", text)
 	}
 }
 
-// TestUnknownIDsHaveTheirExitCodes: 1 when nothing was done, 3 when something was.
-func TestUnknownIDsHaveTheirExitCodes(t *testing.T) {
+// TestUnknownIDsFail: exit code 1, whether the others were done or there were none.
+func TestUnknownIDsFail(t *testing.T) {
 	n := &named{}
-	if err := n.failure("queue hold", true); err != nil {
+	if err := n.failure("queue hold"); err != nil {
 		t.Errorf("nothing is unknown: %v", err)
 	}
 	n.missed(spool.Counts{Missing: []message.ID{{1}}, Unknown: 3})
-	if err := n.failure("queue hold", false); cli.CodeOf(err) != cli.CodeFailed {
-		t.Errorf("nothing done: %v", err)
-	}
-	err := n.failure("queue hold", true)
-	if cli.CodeOf(err) != cli.CodePartly || !strings.HasSuffix(err.Error(), "01000000000000000000000000000000 and 2 others") {
-		t.Errorf("some done: %v", err)
+	err := n.failure("queue hold")
+	if cli.CodeOf(err) != cli.CodeFailed || !strings.HasSuffix(err.Error(), "01000000000000000000000000000000 and 2 others") {
+		t.Errorf("got %v", err)
 	}
 }
 
