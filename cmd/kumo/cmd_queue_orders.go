@@ -209,6 +209,9 @@ daemon does not answer; 130 interrupted.`,
 
 func undo(ctx context.Context, c *cli.Console, f *massFlags, id string) error {
 	const verb = "queue undo"
+	if strings.TrimSpace(id) == "" {
+		return cli.Usagef("%s: the order's id is empty", verb).WithHint("kumo queue orders lists orders")
+	}
 	rows, err := orderRows(ctx, f.spools, verb)
 	if err != nil {
 		return err
