@@ -13,7 +13,7 @@ import (
 
 // runsName is a file in the spool: when daemons ran on it, so that kumo why can tell mail that waited for nobody from
 // mail that waited for something. One line each: "start TIME PID", and "stop TIME PID" or "killed TIME PID". It is a
-// convenience: nothing else rests on it, and it may be deleted.
+// convenience: nothing else rests on it, and it may be deleted. Nobody else reads it, as the rest of the spool.
 const runsName = "runs"
 
 const (
@@ -89,6 +89,7 @@ type runLog struct {
 // began notes that a daemon has taken the spool, and how the one before it ended if it could not say so.
 func began(dir string, log *slog.Logger) *runLog {
 	r := &runLog{filepath.Join(dir, runsName), log}
+	_ = os.Chmod(r.path, 0o600) // an earlier version let everybody read it; if it is not there yet it will be made so
 	if runs, err := Runs(dir, false); err == nil {
 		if n := len(runs); n > 0 && runs[n-1].Killed {
 			r.trim()
@@ -101,7 +102,7 @@ func began(dir string, log *slog.Logger) *runLog {
 
 // add appends a line. A failure is told and borne.
 func (r *runLog) add(what string, at time.Time) {
-	f, err := os.OpenFile(r.path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+	f, err := os.OpenFile(r.path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err == nil {
 		_, err = fmt.Fprintf(f, "%s %s %d\n", what, at.UTC().Format(time.RFC3339Nano), os.Getpid())
 		if end := f.Close(); err == nil {
@@ -123,7 +124,7 @@ func (r *runLog) trim() {
 	if i := strings.Index(half, "\nstart "); i >= 0 {
 		half = half[i+1:]
 	}
-	if os.WriteFile(r.path+".new", []byte(half), 0o644) == nil { //nolint:gosec // everybody may read it
+	if os.WriteFile(r.path+".new", []byte(half), 0o600) == nil {
 		_ = os.Rename(r.path+".new", r.path)
 	}
 }

@@ -31,6 +31,9 @@ func TestRunsOfDaemons(t *testing.T) {
 		t.Fatalf("%+v, %v", runs, err)
 	}
 	began(dir, log).ended()
+	if st, err := os.Stat(path); err != nil || st.Mode() != 0o600 {
+		t.Errorf("everybody may read it: %v, %v", st.Mode(), err)
+	}
 	if runs, _ = Runs(dir, false); len(runs) != 3 || !runs[1].Killed || !runs[1].End.Equal(seen) || runs[2].Killed {
 		t.Errorf("how the second ended was forgotten: %+v", runs)
 	}
