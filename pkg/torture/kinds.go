@@ -4,6 +4,7 @@ import (
 	"syscall"
 	"time"
 
+	"kumo/pkg/spool"
 	"kumo/pkg/torture/crashfs"
 )
 
@@ -347,8 +348,12 @@ func (p *point) ordering() {
 	for range 1 + p.IntN(3) {
 		p.disk.CutAt(crashfs.Cut{At: 1 + p.IntN(4), Before: p.IntN(2) == 0})
 		for range 3 {
-			if !p.off() {
+			switch {
+			case p.off():
+			case p.IntN(2) == 0:
 				p.inject()
+			default:
+				p.apply(spool.Change(1 + p.IntN(6)))
 			}
 		}
 		p.cut([]int{0, 30, 50, 70, 100}[p.IntN(5)])

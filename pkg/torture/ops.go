@@ -279,13 +279,19 @@ func (p *point) reschedule() {
 	if l == nil || !p.take(l) {
 		return
 	}
-	due, attempts := p.due(), p.IntN(50)
-	if err := p.s.Reschedule(l.id, due, attempts); err != nil {
+	due, attempts, last := p.due(), p.IntN(50), ""
+	if p.IntN(2) == 0 && !p.armed { // a response that cannot be added, because the rest cannot be read, is left out
+		last = fmt.Sprint("451 not yet ", p.IntN(1000))
+	}
+	if err := p.s.RescheduleWith(l.id, due, attempts, last); err != nil {
 		p.lazyFault("reschedule", l, err)
 		return
 	}
 	l.do("reschedule", func(s standing) standing {
 		s.due, s.attempts = nanos(due), attempts
+		if last != "" {
+			s.last = last
+		}
 		return s
 	})
 	l.taken = false

@@ -51,6 +51,7 @@ type point struct {
 	// orders.db was broken: orders can be lost or, restored from a backup, carried out again.
 	forgetful bool
 	blurred   bool // index.db was damaged: its texts may be wrong
+	step      *halfStep
 }
 
 // counts are for the report.
@@ -89,6 +90,9 @@ func newPoint(seed uint64, num int, k *kind) *point {
 	p.keep = []time.Duration{time.Hour, time.Hour, 30 * time.Second}[p.IntN(3)]
 	p.cfg.TrashKeep = p.keep
 	p.cfg.Now = p.now
+	if p.IntN(2) == 0 {
+		p.cfg.LogDirs = []string{"/var/log/kumomta", "/srv/log"}
+	}
 	p.slow()
 	return p
 }

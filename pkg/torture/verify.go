@@ -35,6 +35,7 @@ func (p *point) check(exactly bool) bool {
 		p.judge(l, at, there)
 	})
 	p.explain()
+	p.checkStep()
 	if !p.off() {
 		p.reap()
 		p.checkRules()
