@@ -43,48 +43,6 @@ func (r *Row) is() (is segment.Standing) {
 	return is
 }
 
-// Filter says which rows List wants: those that fit all of it. The zero value wants all but the trashed ones.
-type Filter struct {
-	Queue string       // scheduled queue name, "" for all
-	Match Match        // the zero value wants all
-	IDs   []message.ID // for a Match with ByID
-	State string       // StateScheduled, StateHeld or StateTrashed; "" for the first two
-}
-
-// states are the states in the index that the filter wants, from low to high.
-func (f *Filter) states() (low, high int64) {
-	switch f.State {
-	case StateScheduled:
-		return rowScheduled, rowScheduled
-	case StateHeld:
-		return rowHeld, rowHeld
-	case StateTrashed:
-		return rowTrashed, rowTrashed
-	}
-	return rowScheduled, rowHeld
-}
-
-// cond says the same to SQL, in words that let it use the index on held and trashed rows.
-func (f *Filter) cond() string {
-	switch low, high := f.states(); {
-	case low == high && low > 0:
-		return fmt.Sprintf("state_ > 0 AND state_ = %d", low) // the first half is what the index is about
-	case low == high:
-		return fmt.Sprintf("state_ = %d", low)
-	default:
-		return fmt.Sprintf("state_ < %d", high+1)
-	}
-}
-
-// from is a query over rowSource that uses the index on held and trashed rows if the filter wants no others. SQLite would
-// rather go through all rows in their order.
-func (f *Filter) from(query string) string {
-	if low, high := f.states(); low == high && low > 0 {
-		return strings.Replace(query, "FROM message m ", "FROM message m INDEXED BY message_state ", 1)
-	}
-	return query
-}
-
 // rowPage is how many rows are read at a time. No transaction is open between pages, so that a reader that somebody
 // paused does not make the WAL grow.
 const rowPage = 1000
@@ -199,13 +157,21 @@ func (r *Reader) listIndex(ctx context.Context, want *Filter, x *matcher, f func
 			return fmt.Errorf("list messages: %w", err)
 		}
 	}
-	if !x.queued() || len(nums) > manyQueues {
-		args := slices.Clone(x.cond.args)
-		return r.listPages(ctx, want.from(listColumns)+"WHERE "+want.cond()+x.cond.and()+" AND seq_ > ? ORDER BY seq_ LIMIT ?", args, f)
+	query, args := want.from(listColumns)+"WHERE "+want.cond()+x.cond.and(), x.cond.args
+	byQueue := x.queued() && len(nums) <= manyQueues
+	if byQueue {
+		query, args = listColumns+"WHERE "+want.cond()+x.rest.and()+" AND queue_ = ?", x.rest.args
 	}
-	query := listColumns + "WHERE " + want.cond() + x.rest.and() + " AND queue_ = ? AND seq_ > ? ORDER BY seq_ LIMIT ?"
+	stmt, err := r.conn.PrepareContext(ctx, query+" AND seq_ > ? ORDER BY seq_ LIMIT ?")
+	if err != nil {
+		return fmt.Errorf("list messages: %w", err)
+	}
+	defer stmt.Close()
+	if !byQueue {
+		return r.listPages(ctx, stmt, slices.Clone(args), f)
+	}
 	for _, num := range nums {
-		if err := r.listPages(ctx, query, append(slices.Clone(x.rest.args), num), f); err != nil {
+		if err := r.listPages(ctx, stmt, append(slices.Clone(args), num), f); err != nil {
 			return err
 		}
 	}
@@ -237,14 +203,12 @@ func (r *Reader) queueNums(ctx context.Context, x *matcher) ([]int64, error) {
 }
 
 // listPages runs a query whose last two parameters are the row to begin after and the number of rows.
-func (r *Reader) listPages(ctx context.Context, query string, args []any, f func(Row) error) error {
-	args = append(args[:len(args):len(args)], int64(0), rowPage)
-	stmt, err := r.conn.PrepareContext(ctx, query)
-	if err != nil {
-		return fmt.Errorf("list messages: %w", err)
-	}
-	defer stmt.Close()
-	page := make([]Row, 0, rowPage)
+func (r *Reader) listPages(ctx context.Context, stmt *sql.Stmt, args []any, f func(Row) error) error {
+	args = append(args, int64(0), rowPage)
+	var err error
+	page := r.spare
+	r.spare = nil // f may list, too
+	defer func() { r.spare = page }()
 	for {
 		n, last := 0, int64(0)
 		if page, n, last, err = r.page(ctx, page[:0], stmt, args); err != nil {

@@ -42,6 +42,7 @@ type Reader struct {
 	again *Reader // blind, see anew
 
 	progress func(done, total int64) // may be nil
+	spare    []Row                   // memory of a page that nobody uses now
 
 	shadowed bool    // temporary views are there
 	blank    *sql.DB // in place of an index that cannot be used
