@@ -109,7 +109,7 @@ func cmdSink(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	s := onStage(ts)
 	s.sink, s.stopSink = kumotest.ServeSink(l, false)
-	s.sink.Data = data
+	s.sink.OnData(data)
 	_, port, _ := net.SplitHostPort(s.sink.Addr)
 	ts.Setenv("SINK", s.sink.Addr)
 	ts.Setenv("SINKPORT", port)

@@ -39,6 +39,19 @@ type Sink struct {
 	more chan struct{}
 }
 
+// OnData sets Data although mail may flow already: that of a stranger, who had this port before.
+func (s *Sink) OnData(f func(m Mail) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.Data = f
+}
+
+func (s *Sink) onData() func(m Mail) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.Data
+}
+
 // NewSink starts a sink that lives as long as the test. With secure it offers STARTTLS with a self-signed certificate.
 func NewSink(t testing.TB, secure bool) *Sink {
 	t.Helper()
@@ -139,8 +152,8 @@ func (s *sinkSession) Data(r io.Reader) error {
 		return errors.New("the message was cut off")
 	}
 	s.m.Data = b
-	if s.sink.Data != nil {
-		if err := s.sink.Data(s.m); err != nil {
+	if data := s.sink.onData(); data != nil {
+		if err := data(s.m); err != nil {
 			return err
 		}
 	}
