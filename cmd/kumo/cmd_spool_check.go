@@ -40,6 +40,9 @@ not be delivered any more. It changes nothing and can run beside a daemon.
 With --repair it mends what can be mended, and takes what cannot out of the way into the directory damaged; the daemon
 must not run. Mail whose records are gone does not come back by it.
 
+Mail that a start found lost because somebody had removed segments is named in damaged/lost-*.jsonl, and listed until
+these files are removed; the audit counts it as known lost.
+
 With --audit it then reads the log records, too, and proves that nothing disappeared: each recipient of each Reception
 has exactly one end (Delivery, Bounce, Expiration, AdminBounce, XferOut), or is still in the spool. The spool remembers
 where its logs are; --logs names other places.
@@ -214,6 +217,7 @@ func auditPairs(a *node.AuditResult, add func(string, int64)) {
 		{"before the log", a.Before},
 		{"moving", a.Moving},
 		{"not logged yet", a.Unlogged},
+		{"known lost", a.KnownLost},
 	} {
 		if n.n > 0 {
 			add(n.name, n.n)

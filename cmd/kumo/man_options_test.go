@@ -229,7 +229,7 @@ var files = map[string][][2]string{
 		{"FORMAT", "Which format the directory has."},
 		{"lock", "Held by the owner; its process id stands in it."},
 		{"log/NNNNNNNNNN.log", "The truth: segments to which records of messages are appended, each with a checksum. A segment is deleted when it and all before it hold nothing that waits."},
-		{"damaged/", "Segments in which damage was found, kept instead of deleted."},
+		{"damaged/", "Segments in which damage was found, kept instead of deleted; and lost-*.jsonl, what was known of mail that is lost because segments were removed: kumo spool check lists it until the file is removed."},
 		{"index.db", "A convenience: what waits, for kumo queue, kumo top and kumo sql. It is rebuilt from the segments when it is missing or damaged, and may be deleted at any time, also index.db-wal and index.db-shm."},
 		{"orders.db", "What other commands ask the owner to do, kumo inject for example. Orders that act on messages are kept for 30 days, those of kumo inject for a day. Some room is set aside in it, so that orders can be given on a full disk."},
 		{"reserve", "Room that is given back to the file system when it runs full, so that mail can leave."},

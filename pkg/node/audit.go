@@ -28,20 +28,21 @@ type AuditResult struct {
 	Since time.Time `json:"since,omitzero"` // what was received before is not judged
 	Held  bool      `json:"held"`           // a daemon works on it: messages that moved meanwhile were looked at again
 
-	Records   int64                  `json:"records"`   // of logs, read
-	Messages  int64                  `json:"messages"`  // that were received
-	Received  int64                  `json:"received"`  // recipients of them
-	Ended     map[journal.Type]int64 `json:"ended"`     // recipients by the record that ended them
-	Undone    int64                  `json:"undone"`    // bounces that were taken back
-	Queued    int64                  `json:"queued"`    // recipients that are still in the spool
-	Discarded int64                  `json:"discarded"` // ended without a record because somebody asked for that
-	Deferred  int64                  `json:"deferred"`  // lost, and acknowledged under deferred_spool before they were stored
-	Before    int64                  `json:"before"`    // recipients of mail from before the oldest record, not judged
-	Moving    int64                  `json:"moving"`    // recipients whose message did not stand still, beside a daemon only
-	Unlogged  int64                  `json:"unlogged"`  // recipients of which the next start will log what a killed daemon or a verb could not
-	Problems  int64                  `json:"problems"`  // recipients of the findings that are not excused
-	Counts    map[string]int64       `json:"counts"`    // recipients by kind of finding
-	Findings  []AuditFinding         `json:"findings"`  // at most Named of each kind
+	Records   int64                  `json:"records"`    // of logs, read
+	Messages  int64                  `json:"messages"`   // that were received
+	Received  int64                  `json:"received"`   // recipients of them
+	Ended     map[journal.Type]int64 `json:"ended"`      // recipients by the record that ended them
+	Undone    int64                  `json:"undone"`     // bounces that were taken back
+	Queued    int64                  `json:"queued"`     // recipients that are still in the spool
+	Discarded int64                  `json:"discarded"`  // ended without a record because somebody asked for that
+	Deferred  int64                  `json:"deferred"`   // lost, and acknowledged under deferred_spool before they were stored
+	KnownLost int64                  `json:"known_lost"` // lost with segments that somebody removed, and named in the spool's directory damaged
+	Before    int64                  `json:"before"`     // recipients of mail from before the oldest record, not judged
+	Moving    int64                  `json:"moving"`     // recipients whose message did not stand still, beside a daemon only
+	Unlogged  int64                  `json:"unlogged"`   // recipients of which the next start will log what a killed daemon or a verb could not
+	Problems  int64                  `json:"problems"`   // recipients of the findings that are not excused
+	Counts    map[string]int64       `json:"counts"`     // recipients by kind of finding
+	Findings  []AuditFinding         `json:"findings"`   // at most Named of each kind
 	Took      time.Duration          `json:"took"`
 }
 
@@ -116,11 +117,12 @@ type auditor struct {
 	res    *AuditResult
 	books  *books
 	census *spool.Census
-	cut    time.Time // records from then on are not counted; zero: all are
-	killed []window  // when daemons were killed, and what may have gone with them
-	open   bool      // the last of them was killed and none has run since
-	notes  bool      // a verb has left records for the next daemon
-	silent bool      // an order has ended mail without records
+	cut    time.Time           // records from then on are not counted; zero: all are
+	killed []window            // when daemons were killed, and what may have gone with them
+	open   bool                // the last of them was killed and none has run since
+	notes  bool                // a verb has left records for the next daemon
+	lost   map[message.ID]bool // that the spool knows to be lost
+	silent bool                // an order has ended mail without records
 }
 
 // window is a stretch of time.
@@ -222,6 +224,9 @@ func (a *auditor) circumstances(ctx context.Context) error {
 		a.killed = append(a.killed, w)
 	}
 	a.notes = a.census.Notes() > 0
+	if a.lost, err = spool.LostMail(a.o.Spool); err != nil {
+		return err
+	}
 	orders, err := spool.ListOrders(ctx, a.o.Spool, spool.OrderFilter{})
 	if err != nil {
 		return nil //nolint:nilerr // Check tells of a damaged orders.db

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -117,6 +118,7 @@ func said(r *AuditResult) string {
 		{"before", r.Before},
 		{"moving", r.Moving},
 		{"unlogged", r.Unlogged},
+		{"known lost", r.KnownLost},
 		{"problems", r.Problems},
 	} {
 		if n.n != 0 {
@@ -210,6 +212,15 @@ func TestAuditFinds(t *testing.T) {
 			d.record(journal.Delivery, m, "b@y")
 			d.end(m, spool.EndDelivered)
 		}, "problems 2; unrecorded 9 a@y; unreceived 9 b@y"},
+		{"a segment that was removed", func(d *desert) {
+			m := &message.Message{ID: message.ID{8, 9}, Created: d.now, Meta: message.NewMeta(nil), Recipients: []mail.Address{mail.Restore("a@y")}}
+			d.record(journal.Reception, m)
+			line := fmt.Sprintf("{\"kind\":\"lost message\",\"id\":%q,\"lost\":true}\n", m.ID)
+			into := filepath.Join(d.dir, "damaged")
+			if err := errors.Join(os.MkdirAll(into, 0o700), os.WriteFile(filepath.Join(into, "lost-1.jsonl"), []byte(line), 0o600)); err != nil {
+				d.t.Fatal(err)
+			}
+		}, "known lost 1"},
 		{"a withdrawal", func(d *desert) { d.end(d.take(9, "a@y"), spool.EndDiscarded) }, "discarded 1"},
 		{"deferred_spool", func(d *desert) {
 			m := &message.Message{ID: message.ID{8, 9}, Created: d.now, Meta: message.NewMeta(nil), Recipients: []mail.Address{mail.Restore("a@y")}}

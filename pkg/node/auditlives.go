@@ -201,6 +201,8 @@ func (a *auditor) nowhere(l *life, found AuditFinding) {
 		a.tell(found)
 	case l.deferred:
 		a.res.Deferred++
+	case a.lost[l.id]:
+		a.res.KnownLost++
 	default:
 		found.Kind, found.Detail = AuditLost, "it was received, has no end, and is not in the spool"
 		a.tell(found)

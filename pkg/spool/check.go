@@ -158,6 +158,9 @@ func (c *checker) run(ctx context.Context, o CheckOptions) error {
 	if err := c.checkMessages(ctx); err != nil {
 		return err
 	}
+	if err := c.tellKept(ctx); err != nil {
+		return err
+	}
 	c.tellUnfinished()
 	c.tellOrphans()
 	c.tellStrays()

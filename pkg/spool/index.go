@@ -23,9 +23,10 @@ const (
 
 // index writes index.db. Nothing that mail waits for goes through it: it may be behind, fail, or be thrown away.
 type index struct {
-	s    *Spool
-	path string
-	log  *slog.Logger
+	s     *Spool
+	path  string
+	log   *slog.Logger
+	found uint32 // the last segment that the start found, 0 for none
 
 	mu      sync.Mutex
 	fresh   []message.ID // messages that came since the last tick
@@ -45,10 +46,11 @@ type index struct {
 	queues   map[uint32]int64 // number in names to number in table queue
 	atSeg    uint32           // the checkpoint in the database
 	atEnd    int64
-	odd      int        // rows whose segment is gone, at the last comparison
-	faults   int        // in a row
-	summed   []queueSum // what table queue has, by number in names
-	uneven   bool       // rows changed since
+	odd      int                  // rows whose segment is gone, at the last comparison
+	suspects map[message.ID]int64 // of them, those that are still to be judged, with their segments
+	faults   int                  // in a row
+	summed   []queueSum           // what table queue has, by number in names
+	uneven   bool                 // rows changed since
 	sumAgain time.Time
 
 	orders      mirror

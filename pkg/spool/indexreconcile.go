@@ -9,10 +9,10 @@ import (
 )
 
 // reconcile compares every row with the table: rows of messages that have ended go, rows that differ are written
-// again, and messages without a row get one.
+// again, and messages without a row get one. What is known of messages that are lost is kept before their rows go.
 func (x *index) reconcile(ctx context.Context) error {
 	x.s.unflag()
-	x.odd = 0
+	x.odd, x.suspects = 0, make(map[message.ID]int64)
 	tell := &indexProgress{x: x, began: time.Now()}
 	p := &comparison{}
 	for more := true; more; {
@@ -25,6 +25,11 @@ func (x *index) reconcile(ctx context.Context) error {
 		}
 		if err := x.apply(ctx, p.stale, false); err != nil {
 			return err
+		}
+		if !more || len(x.suspects) >= maxSuspects {
+			if err := x.tellSuspects(ctx); err != nil {
+				return err
+			}
 		}
 		tell.add("compared", p.rows)
 	}
@@ -85,14 +90,6 @@ func (p *indexProgress) end(n int) {
 
 // maxStrange is how many messages without a segment are told one by one.
 const maxStrange = 100
-
-// strange tells of a message that an index remembers although its segment is gone. If somebody deleted the segment,
-// it is lost; in an index that was restored from a backup it has just ended long ago.
-func (x *index) strange(id message.ID, seg uint32) {
-	if x.odd++; x.odd <= maxStrange {
-		x.log.Warn("spool: the index remembers a message whose segment is gone", "id", id, "segment", seg)
-	}
-}
 
 // comparison is a page of rows that were compared.
 type comparison struct {
@@ -156,13 +153,12 @@ func (x *index) judge(p *comparison, r *comparedRow) {
 		now = *e
 	})
 	switch {
+	case !live && !x.ready && (!x.s.segs.has(uint32(r.seg)) || uint32(r.seg) > x.found):
+		x.suspect(r)
 	case !same:
 		p.stale = append(p.stale, r.id)
 	case !good:
 		p.moved = append(p.moved, movedRow{p.after, now})
-	}
-	if !live && !x.ready && !x.s.segs.has(uint32(r.seg)) {
-		x.strange(r.id, uint32(r.seg))
 	}
 }
 

@@ -151,7 +151,7 @@ func (s *Spool) recover(ctx context.Context, key segment.Key) error {
 		return err
 	}
 	if !s.cfg.NoIndex {
-		s.index = &index{s: s, path: indexPath(s.cfg.Dir), log: s.log, seg: prev, end: prevEnd}
+		s.index = &index{s: s, path: indexPath(s.cfg.Dir), log: s.log, found: prev, seg: prev, end: prevEnd}
 	}
 	s.startCommitter(key, prev, prevEnd, files)
 	for _, id := range drop {

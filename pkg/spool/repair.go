@@ -58,9 +58,10 @@ func wrong(r *Report, kind string) bool {
 func keepLost(dir string, r *Report) error {
 	var lines []byte
 	for _, f := range r.Findings {
-		if !f.Lost {
-			continue
+		if !f.Lost || filepath.Dir(f.Path) == damagedName {
+			continue // nothing is lost, or a file names it already
 		}
+		f.Mended = true // whoever repairs is told of it: another check need not
 		b, err := json.Marshal(f)
 		if err != nil {
 			return err
@@ -70,7 +71,7 @@ func keepLost(dir string, r *Report) error {
 	if len(lines) == 0 {
 		return nil
 	}
-	return putAside(dir, "lost-"+time.Now().UTC().Format("20060102-150405.000000")+".jsonl", lines)
+	return putAside(dir, lostPrefix+lostStamp()+lostSuffix, lines)
 }
 
 // putAside writes a file into damaged/, durably.
@@ -102,7 +103,7 @@ func putAside(dir, name string, b []byte) error {
 
 // reopen opens the spool, lets it mend itself, and closes it.
 func reopen(ctx context.Context, dir string, o CheckOptions, found *Report) error {
-	s, err := Open(ctx, Config{Dir: dir, Log: slog.New(slog.DiscardHandler), Progress: o.Progress, TrashKeep: TrashStays})
+	s, err := Open(ctx, Config{Dir: dir, Log: slog.New(slog.DiscardHandler), Progress: o.Progress, TrashKeep: TrashStays, repair: true})
 	if err != nil {
 		return err
 	}

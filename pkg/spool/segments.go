@@ -80,6 +80,16 @@ func (s *segments) has(num uint32) bool {
 	return s.byNum[num] != nil
 }
 
+// first is the oldest segment, 0 if there is none.
+func (s *segments) first() uint32 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.list) == 0 {
+		return 0
+	}
+	return s.list[0].num
+}
+
 // hold counts n things that need segment num (or, if negative, no longer need it).
 func (s *segments) hold(num uint32, n int64) {
 	s.mu.Lock()

@@ -58,6 +58,8 @@ type Config struct {
 	// NoIndex leaves out index.db and orders.db, for tests whose FS they do not go through.
 	NoIndex bool
 
+	repair bool // somebody who repairs opens it, and is told of mail that is lost
+
 	Log *slog.Logger     // nil is slog.Default()
 	Now func() time.Time // nil is time.Now
 
