@@ -10,6 +10,7 @@ import (
 // purse is a Memory of some bytes.
 type purse struct {
 	size, taken, most atomic.Int64
+	times             atomic.Int64 // that something was taken
 }
 
 func (p *purse) Take(n int) bool {
@@ -19,6 +20,7 @@ func (p *purse) Take(n int) bool {
 	} else if now > p.most.Load() {
 		p.most.Store(now)
 	}
+	p.times.Add(1)
 	return true
 }
 
@@ -57,10 +59,11 @@ func TestMemoryIsBounded(t *testing.T) {
 	for _, end := range []string{"RST", "y\r\n.\r\n"} {
 		c := dial(t, r.addr, friend)
 		c.toData()
+		before := p.times.Load()
 		c.send(body + end)
 		if end == "RST" {
 			_ = c.conn.Close()
-			for p.taken.Load() > 0 {
+			for p.times.Load() == before || p.taken.Load() > 0 {
 				runtime.Gosched()
 			}
 			continue

@@ -1,9 +1,9 @@
 package node
 
 import (
-	"bytes"
 	"context"
 	"fmt"
+	"reflect"
 	"runtime"
 	"slices"
 	"sync"
@@ -112,19 +112,12 @@ func (e *enumerator) one(ctx context.Context, x *spool.Entry) error {
 
 // consult asks about m, keeps what was changed, and returns its scheduled queue.
 func (e *enumerator) consult(ctx context.Context, m *message.Message) (string, error) {
-	before, err := m.Meta.AppendJSON(nil)
-	if err != nil {
-		return "", err
-	}
+	before := m.Meta.All()
 	sender, recipients := m.Sender, slices.Clone(m.Recipients)
 	if err := e.ask(ctx, m); err != nil {
 		return "", err
 	}
-	after, err := m.Meta.AppendJSON(nil)
-	if err != nil {
-		return "", err
-	}
-	if m.Sender == sender && slices.Equal[[]mail.Address](m.Recipients, recipients) && bytes.Equal(before, after) {
+	if m.Sender == sender && slices.Equal[[]mail.Address](m.Recipients, recipients) && reflect.DeepEqual(before, m.Meta.All()) {
 		return m.Queue, nil
 	}
 	e.changed.Add(1)
